@@ -1,0 +1,103 @@
+"""Everything shipfwd raises on purpose, named by what happens next.
+
+ShipfwdError                         exit
+├─ UsageError                         2   wrong arguments or a refused setting; nothing was done
+├─ ConfigError                        3   fix the configuration, credentials or file; the integration rests
+│  └─ AuthFailed                      3   the platform refuses our credentials; the integration rests
+├─ Interrupted                      130   a signal came; what was finished is recorded
+└─ PlatformError                          about one order or shipment; raised by adapters and by http.py
+   ├─ TryLater                        4   retrying; `after` seconds, when the platform said so
+   │  ├─ Throttled                        too many calls (certain: not processed)
+   │  ├─ Unavailable                      unreachable, 5xx on a read, not a document
+   │  ├─ NotReady                         the order cannot be shipped yet (unpaid, not accepted): hourly
+   │  └─ OutcomeUnknown                   a write left and its answer was lost: in doubt
+   ├─ Refused                         1   failed; needs a person
+   │  ├─ OrderNotFound
+   │  ├─ Rejected                         the platform said no
+   │  └─ NotUnderstood                    well-formed, but not what the API promises
+   ├─ CarrierNotAccepted              1   blocked when known before sending, failed when the platform says it
+   ├─ NumberNotAccepted               1   likewise
+   └─ NotOurs                         1   blocked: the platform handles this number or order itself
+
+An error's text is one sentence a colleague would say, with the next step in it, and holds no secret.
+"""
+
+from __future__ import annotations
+
+
+class ShipfwdError(Exception):
+    exit_code = 70
+
+
+class UsageError(ShipfwdError):
+    exit_code = 2
+
+
+class ConfigError(ShipfwdError):
+    exit_code = 3
+
+
+class AuthFailed(ConfigError):
+    """The platform refuses our credentials."""
+
+
+class Interrupted(ShipfwdError):
+    exit_code = 130
+
+
+class PlatformError(ShipfwdError):
+    exit_code = 1
+
+
+class TryLater(PlatformError):
+    """after   seconds the platform asks us to wait, or None."""
+
+    exit_code = 4
+
+    def __init__(self, message: str = "", after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Throttled(TryLater):
+    """Too many calls; certainly not processed."""
+
+
+class Unavailable(TryLater):
+    """Nothing was written: unreachable, or a failing read."""
+
+
+class NotReady(TryLater):
+    """The order cannot take a number yet (unpaid, awaiting acceptance); looked at again hourly."""
+
+
+class OutcomeUnknown(TryLater):
+    """A write left and its answer was lost: it may have been applied."""
+
+
+class Refused(PlatformError):
+    """A person must act."""
+
+
+class OrderNotFound(Refused):
+    pass
+
+
+class Rejected(Refused):
+    pass
+
+
+class NotUnderstood(Refused):
+    """A well-formed answer without the field its API promises: API drift."""
+
+
+class CarrierNotAccepted(PlatformError):
+    pass
+
+
+class NumberNotAccepted(PlatformError):
+    pass
+
+
+class NotOurs(PlatformError):
+    """The platform handles this number or order itself; nothing is to be sent."""

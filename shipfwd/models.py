@@ -1,0 +1,188 @@
+"""The words of shipfwd as frozen dataclasses. Times are aware datetimes in UTC unless a name says otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+# Outer and inner white space, NBSP, and the zero-width characters that spreadsheets and web pages leave behind.
+_INVISIBLE = re.compile("[\\s\u00a0\u200b-\u200f\u2028-\u202f\u2060-\u2064\ufeff\u00ad]+")
+_NOT_KEY = re.compile("[^A-Z0-9]")
+
+STATES = (
+    "waiting", "pending", "retrying", "sending", "forwarded", "failed", "blocked", "expired", "dropped",
+)  # fmt: skip
+STORED_STATES = ("pending", "sending", "forwarded", "failed", "blocked", "expired", "dropped")
+
+
+def normalise(number: str) -> str:
+    """A tracking number as it is sent: without white space, NBSP and zero-width characters, upper case."""
+    return _INVISIBLE.sub("", number).upper()
+
+
+def tracking_key(number: str) -> str:
+    """A tracking number as it is compared: reduced to [A-Z0-9]."""
+    return _NOT_KEY.sub("", number.upper())
+
+
+def fold(word: str) -> str:
+    """A merchant's word (order status, carrier name) as it is compared: trimmed, inner space single, case-folded."""
+    return " ".join(word.split()).casefold()
+
+
+def stamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds: 2026-11-23T08:30:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_stamp(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a platform. Names are public.
+
+    default   None: required, unless `optional`.
+    secret    given by `--secret KEY=REF`, never by `--set`.
+    flag      true or false.
+    choices   the only values allowed.
+    login     asked for by `login` alone, so never missing at `add`.
+    """
+
+    name: str
+    help: str
+    default: str | None = None
+    optional: bool = False
+    secret: bool = False
+    flag: bool = False
+    url: bool = False
+    choices: tuple[str, ...] = ()
+    login: bool = False
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `calls` in `seconds`, `burst` of them at once, for the named operations ("" = all others)."""
+
+    calls: float
+    seconds: float = 1.0
+    burst: int = 1
+    operations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of an order that lies in a parcel. `item_id` is the platform's line id; `sku` where only that is known."""
+
+    item_id: str = ""
+    sku: str = ""
+    quantity: int | None = None
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A shipment as an adapter sees it.
+
+    carrier        our slug, or a word we do not know; "" when none was given.
+    carrier_name   our name for that slug; "" for an unknown word.
+    tracking_url   from the import, or from the carrier's template; "" when neither is known.
+    items          empty: everything that is left on the order.
+    """
+
+    id: int
+    tracking_number: str
+    carrier: str
+    carrier_name: str
+    tracking_url: str
+    created_at: datetime
+    items: tuple[Item, ...] = ()
+    remote_id: str = ""
+
+    @property
+    def key(self) -> str:
+        return tracking_key(self.tracking_number)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of an order as the platform tells it; `left` is what can still be shipped."""
+
+    id: str
+    quantity: int = 1
+    left: int = 1
+    sku: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look found on one order.
+
+    numbers   tracking numbers there, as the platform shows them, oldest first.
+    sent      the order counts as sent (or later) there.
+    state     the platform's own word for the order's state, for `sent_from` and for messages.
+    refusal   an error that says why nothing may be written here (cancelled, unpaid, foreign), or None.
+    lines     the order's lines, when the platform needs them.
+    more      what the adapter wants to remember between `look` and `forward`; nobody else reads it.
+    """
+
+    numbers: tuple[str, ...] = ()
+    sent: bool = False
+    state: str = ""
+    refusal: Exception | None = None
+    lines: tuple[Line, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def has(self, number: str) -> bool:
+        wanted = tracking_key(number)
+        return any(tracking_key(there) == wanted for there in self.numbers)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The platform accepted one parcel.
+
+    confirmed   its answer carried the number; otherwise a later look has to prove it.
+    """
+
+    parcel_id: int
+    remote_id: str = ""
+    confirmed: bool = True
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request as an adapter asks for it. `body` is bytes on the wire; `secret_parts` never show in a log."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer. `data` is the parsed JSON document, or None when the body is empty or not JSON."""
+
+    status: int
+    data: Any = None
+    text: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its answer for the journal and the trace; every text is redacted already."""
+
+    at: datetime
+    method: str
+    url: str
+    request: str
+    status: int | None
+    answer: str
+    write: bool
+    note: str = ""
