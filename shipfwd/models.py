@@ -66,7 +66,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Rate:
-    """At most `calls` in `seconds`, `burst` of them at once, for the named operations ("" = all others)."""
+    """At most `calls` in `seconds`, `burst` of them at once, for the named operations (none named: every call).
+
+    Several rates may hold for one call; it waits for all of them.
+    """
 
     calls: float
     seconds: float = 1.0
@@ -155,7 +158,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request as an adapter asks for it. `body` is bytes on the wire; `secret_parts` never show in a log."""
+    """One HTTP request as an adapter asks for it; `body` is the bytes on the wire."""
 
     method: str
     url: str
@@ -186,3 +189,95 @@ class Exchange:
     answer: str
     write: bool
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Integration:
+    """One account at one platform, as the merchant set it up.
+
+    trigger           "created" or "status:NAME"; `trigger_key` is the folded NAME, "" for created.
+    status_transfer   on | off | unavailable.
+    secrets           references, never values.
+    carrier_map       our slug → the platform's word, where the merchant said so.
+    """
+
+    id: int
+    name: str
+    platform: str
+    trigger: str = "created"
+    enabled: bool = True
+    status_transfer: str = "unavailable"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    carrier_map: Mapping[str, str] = field(default_factory=dict)
+    identity: str = ""
+    created_at: datetime | None = None
+    last_pass_at: datetime | None = None
+    last_success_at: datetime | None = None
+
+    @property
+    def trigger_status(self) -> str:
+        return self.trigger.partition(":")[2].strip()
+
+    @property
+    def trigger_key(self) -> str:
+        return fold(self.trigger_status)
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A shipment that this run holds.
+
+    before           its state when it was taken: pending, or what a person's choice took it from.
+    due              a run or a person made it due; a lost write is repeated only then.
+    in_doubt_since   when a write left whose outcome nobody knows, or None.
+    tries            how often it was taken, this time included.
+    """
+
+    parcel: Parcel
+    order_id: str
+    before: str
+    due: bool
+    in_doubt_since: datetime | None
+    tries: int
+    next_attempt_at: datetime | None = None
+    by_hand: bool = False
+    kind: str = ""
+
+    @property
+    def id(self) -> int:
+        return self.parcel.id
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What became of a claimed shipment.
+
+    state             pending | forwarded | failed | blocked.
+    kind              the error's class name, for filters; "" when there was none.
+    status_sent       the platform marked the order as sent with this write.
+    wants_sent        the order's status transfer is to follow.
+    """
+
+    shipment_id: int
+    state: str
+    reason: str = ""
+    kind: str = ""
+    next_attempt_at: datetime | None = None
+    in_doubt_since: datetime | None = None
+    confirmed: bool = False
+    status_sent: bool = False
+    wants_sent: bool = False
+    remote_id: str = ""
+    adopted: bool = False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A line of the journal. step: look, forward, status, verify, correct, person."""
+
+    shipment_id: int
+    step: str
+    outcome: str
+    detail: str = ""
+    exchange: Exchange | None = None

@@ -268,7 +268,9 @@ class Platform:
             return rest
         chosen = []
         for item in parcel.items:
-            found = [ln for ln in lines if (item.item_id and ln.id == item.item_id) or (item.sku and ln.sku == item.sku)]
+            found = [
+                ln for ln in lines if (item.item_id and ln.id == item.item_id) or (item.sku and ln.sku == item.sku)
+            ]
             if len(found) != 1:
                 raise Rejected(f"item '{item.item_id or item.sku}' is not one line of this order at {self.title}")
             chosen.append((found[0], item.quantity or found[0].left or found[0].quantity))
@@ -325,7 +327,9 @@ class Platform:
             body = urlencode(form).encode()
         pairs = list(params.items()) if isinstance(params, Mapping) else list(params)
         query = "?" + urlencode(pairs, quote_via=quote) if pairs else ""
-        kind = "application/json" if json is not None else "application/x-www-form-urlencoded" if form is not None else ""
+        kind = (
+            "application/json" if json is not None else "application/x-www-form-urlencoded" if form is not None else ""
+        )
 
         def once() -> Reply:
             merged: dict[str, str] = {"Accept": "application/json"}

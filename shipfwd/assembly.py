@@ -1,0 +1,150 @@
+"""Puts an integration together: its adapter, settings, secrets, tokens, cache and connections."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from shipfwd import platforms
+from shipfwd.errors import ConfigError
+from shipfwd.models import Integration
+from shipfwd.platforms.base import Tools, host
+from shipfwd.runs import locks_folder
+from shipfwd.settings import Config, filled
+from shipfwd.store import Store
+from shipfwd.vault import Redactor, Reference, Vault, parse_reference, resolve
+
+if TYPE_CHECKING:
+    from shipfwd.forwarder import Desk
+    from shipfwd.http import Channel, Network
+
+
+class Secrets(Mapping[str, str]):
+    """Secrets by name, resolved at first use and never stored; the redactor learns each."""
+
+    def __init__(self, integration: Integration, vault: Vault, redactor: Redactor) -> None:
+        self._integration, self._vault, self._redactor = integration, vault, redactor
+        self._known: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._known:
+            reference: Reference = parse_reference(self._integration.secrets[name])
+            value = resolve(
+                reference,
+                integration=self._integration.name,
+                secret=name,
+                prompted=self._vault.prompted(self._integration.id) if reference.kind == "prompt" else {},
+            )
+            self._redactor.add(value)
+            self._known[name] = value
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._integration.secrets)
+
+    def __len__(self) -> int:
+        return len(self._integration.secrets)
+
+
+class Drawer:
+    """Cached answers of one integration, in the store (platforms.base.Cache)."""
+
+    def __init__(self, store: Store, integration_id: int) -> None:
+        self._store, self._id = store, integration_id
+        self._near: dict[str, tuple[float, Any]] = {}
+
+    def get(self, key: str) -> Any:
+        until, value = self._near.get(key, (0.0, None))
+        if until > self._store.clock().timestamp():
+            return value
+        value = self._store.cached(self._id, key)
+        if value is not None:
+            self._near[key] = (self._store.clock().timestamp() + 60, value)
+        return value
+
+    def put(self, key: str, value: Any, seconds: float) -> None:
+        self._store.put_cached(self._id, key, value, seconds)
+        self._near[key] = (self._store.clock().timestamp() + min(seconds, 60), value)
+
+
+class Assembly:
+    """Builds desks for a run. Close it when the run is over."""
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        redactor: Redactor,
+        clock: Callable[[], datetime],
+        wait: Callable[[float], None],
+        dry_run: bool = False,
+        trace: Any = None,
+        ask: Callable[[str], str] | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self.store, self.vault, self.redactor, self.clock, self.wait = store, vault, redactor, clock, wait
+        self.config = Config(store.config())
+        self._dry_run, self._trace = dry_run, trace
+        self._ask, self._tell = ask or _nobody, tell or _nobody
+        self._network: Network | None = None
+        self._channels: list[Channel] = []
+
+    @property
+    def network(self) -> Network:
+        if self._network is None:
+            from shipfwd.http import Network
+
+            folder = locks_folder(self.store.path)
+            self._network = Network(self.redactor, self.clock, self.wait, folder, self._dry_run, self._trace)
+        return self._network
+
+    def desk(self, integration: Integration) -> Desk:
+        """The integration ready to work. Raises ConfigError or UsageError when its setup does not hold any more."""
+        from shipfwd.forwarder import Desk
+        from shipfwd.http import Channel, Talk
+
+        cls = platforms.load(integration.platform)
+        values = filled(cls, integration.settings)
+        secrets = Secrets(integration, self.vault, self.redactor)
+        concurrency = int(self.config.number("concurrency", cls.concurrency))
+        key = f"{host(values.get('base_url', ''))}|{values.get(cls.host_key) or integration.id}"
+        channel = Channel(self.network, cls.rates, key, cls.throttled_seconds, concurrency)
+        self._channels.append(channel)
+        platform = cls(
+            Tools(
+                values=values,
+                secrets=secrets,
+                wire=Talk(channel),
+                tokens=self.vault.tokens(integration.id, lambda: secrets.get("refresh_token")),
+                cache=Drawer(self.store, integration.id),
+                carrier_map=integration.carrier_map,
+                now=self.clock,
+                wait=self.wait,
+                ask=self._ask,
+                tell=self._tell,
+            )
+        )
+        doubt = self.config.number("in_doubt_seconds", platform.doubt_seconds)
+        return Desk(integration, platform, channel, doubt, concurrency, random.random)
+
+    def identify(self, integration: Integration, identity: str) -> None:
+        """Keep the account's identity. Raises ConfigError when it is another one than before."""
+        if integration.identity and integration.identity != identity:
+            raise ConfigError(
+                f"{integration.name} belongs to account {integration.identity}, but these credentials are of {identity}; "
+                "register the other account under a name of its own"
+            )
+        if not integration.identity:
+            self.store.set_identity(integration.id, identity)
+
+    def close(self) -> None:
+        for channel in self._channels:
+            channel.close()
+        if self._network is not None:
+            self._network.close()
+
+
+def _nobody(text: str) -> Any:
+    raise ConfigError("this needs a person at a terminal")

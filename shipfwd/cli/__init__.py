@@ -1,0 +1,135 @@
+"""The command line: verbs, options, exit codes. Decides nothing.
+
+Only click is imported here; every command's module is loaded when the command is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+import shipfwd
+from shipfwd.errors import ShipfwdError
+
+COMMANDS = {
+    "integration": "setup",
+    "platforms": "setup",
+    "carriers": "setup",
+    "config": "setup",
+    "schedule": "setup",
+    "add": "intake",
+    "import": "intake",
+    "order": "intake",
+    "forward": "sending",
+    "sweep": "sending",
+    "verify": "sending",
+    "status": "reading",
+    "show": "reading",
+    "drop": "hands",
+    "settle": "hands",
+    "correct": "hands",
+    "doctor": "care",
+    "demo": "care",
+    "simulate": "care",
+}
+EXIT_CODES = """\b
+Exit codes:
+  0    all that was due was sent, or nothing was due
+  1    a person must look: failed or blocked shipments, rejected rows, something about to be lost
+  2    wrong arguments
+  3    configuration, credentials, or a database, vault or file that cannot be used
+  4    only passing trouble; a later run repairs it
+  70   a bug in shipfwd
+  130  interrupted; everything finished so far is recorded"""
+
+
+class Root(click.Group):
+    """Loads a command's module when it is needed; turns our errors into one line and their exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"shipfwd.cli.{COMMANDS[cmd_name]}")
+        found: click.Command = getattr(module, cmd_name.replace("import", "import_"))
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else " See: shipfwd --help"
+            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ShipfwdError as error:
+            app = ctx.obj
+            # -q still says what needs a person; passing trouble (4) mends itself
+            if error.exit_code != 4 or not app.quiet:
+                app.complain(str(error))
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            ctx.obj.report_bug(error)
+            ctx.exit(70)
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.option("--db", metavar="FILE", help="The database; else $SHIPFWD_DB, else shipfwd.db in your data directory.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless a person is needed (for cron).")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option(
+    "--trace", metavar="FILE", help="Append the conversation with the platforms, secrets masked, as JSON lines."
+)
+@click.version_option(shipfwd.__version__, message="shipfwd %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, db: str | None, quiet: bool, verbose: bool, trace: str | None) -> None:
+    """Forward each tracking number to the sales channel its order came from.
+
+    \b
+    Set up:   shipfwd integration add shop --platform woocommerce --set base_url=https://shop.example …
+    Bring in: shipfwd import parcels.csv -i shop
+    Send:     shipfwd forward           (or cron: shipfwd -q sweep --if-due)
+    Look:     shipfwd status
+    """
+    from shipfwd.cli.app import App
+
+    if quiet and verbose:
+        raise click.UsageError("-q and -v contradict each other.")
+    if ctx.obj is None:
+        ctx.obj = App()
+    ctx.obj.configure(db, quiet, verbose, trace)
+    ctx.call_on_close(ctx.obj.close)
+
+
+def main() -> None:
+    """The console script. A closed pipe (`shipfwd status | head`) is no error."""
+    try:
+        code = cli.main(prog_name="shipfwd", standalone_mode=False)  # what ctx.exit() was given
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.Abort:
+        click.echo("shipfwd: interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,191 @@
+"""What every command shares: where things lie, the clock, the store, and how to talk."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shipfwd import views
+from shipfwd.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from shipfwd.assembly import Assembly
+    from shipfwd.models import Integration
+    from shipfwd.redactor import Redactor
+    from shipfwd.runs import Run
+    from shipfwd.settings import Config
+    from shipfwd.store import Store
+    from shipfwd.vault import Vault
+
+
+def formats(*more: str, what: str = "table") -> Callable[[Any], Any]:
+    return click.option(
+        "--format", "form", type=click.Choice(["table", "json", "csv", *more]), default=what, help="How to print it."
+    )
+
+
+class App:
+    """One invocation of shipfwd. Tests hand in another clock."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.clock = clock
+        self.db = Path()
+        self.quiet = self.verbose = False
+        self.trace: Path | None = None
+        self._store: Store | None = None
+        self._redactor: Redactor | None = None
+
+    def configure(self, db: str | None, quiet: bool, verbose: bool, trace: str | None) -> None:
+        given = db or os.environ.get("SHIPFWD_DB")
+        if given:
+            self.db = Path(given).expanduser().absolute()
+        else:
+            import platformdirs
+
+            self.db = Path(platformdirs.user_data_dir("shipfwd")) / "shipfwd.db"
+        self.quiet, self.verbose = quiet, verbose
+        self.trace = Path(trace) if trace else None
+
+    # ---- the store --------------------------------------------------------------------------------------
+
+    def store(self, create: bool = False) -> Store | None:
+        """The store; None when there is no database and none is to be made."""
+        if self._store is None:
+            from shipfwd.store import Store, opened
+
+            connection = opened(self.db, may_create=create)
+            if connection is None:
+                return None
+            self._store = Store(self.db, connection, self.clock)
+        return self._store
+
+    def working_store(self) -> Store:
+        """The store with at least one integration, for what sends or imports. Raises ConfigError otherwise."""
+        store = self.store()
+        if store is None or not store.integrations():
+            what = "no database at" if store is None else "no integration in"
+            raise ConfigError(f"{what} {self.db}; begin with: shipfwd integration add NAME --platform PLATFORM")
+        return store
+
+    def existing_store(self) -> Store:
+        store = self.store()
+        if store is None:
+            raise ConfigError(f"no database at {self.db}; begin with: shipfwd integration add NAME --platform PLATFORM")
+        return store
+
+    def config(self) -> Config:
+        from shipfwd.settings import Config
+
+        store = self.store()
+        return Config(store.config() if store else {})
+
+    def pick(self, names: tuple[str, ...]) -> list[Integration]:
+        """The named integrations, or all of them."""
+        store = self.existing_store()
+        return [store.integration(name) for name in dict.fromkeys(names)] if names else store.integrations()
+
+    # ---- secrets and platforms --------------------------------------------------------------------------
+
+    @property
+    def redactor(self) -> Redactor:
+        if self._redactor is None:
+            from shipfwd.redactor import Redactor
+
+            self._redactor = Redactor()
+        return self._redactor
+
+    def vault(self) -> Vault:
+        from shipfwd.runs import locks_folder
+        from shipfwd.vault import Vault
+
+        return Vault(self.db.with_name(self.db.name + ".vault"), locks_folder(self.db), self.redactor.add)
+
+    @contextmanager
+    def assembly(
+        self, store: Store, wait: Callable[[float], None] | None = None, dry_run: bool = False
+    ) -> Iterator[Assembly]:
+        import time
+
+        from shipfwd.assembly import Assembly
+
+        assembly = Assembly(
+            store, self.vault(), self.redactor, self.clock, wait or time.sleep, dry_run, self.trace, self.ask, self.note
+        )
+        try:
+            yield assembly
+        finally:
+            assembly.close()
+
+    @contextmanager
+    def run(self, command: str, deadline: float | None = None, dry: bool = False) -> Iterator[tuple[Run, Assembly]]:
+        """A run from its first claim to its last word; its exit code ends the command.
+
+        deadline   minutes; None: the config's.
+        """
+        from shipfwd.runs import Run
+
+        store = self.working_store()
+        seconds = deadline * 60 if deadline is not None else self.config().deadline
+        with Run(store, command, self.clock, dry, seconds) as run, self.assembly(store, run.wait, dry) as assembly:
+            with run.signals():
+                yield run, assembly
+
+    # ---- talking ----------------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Talk on stderr; -q leaves it out."""
+        if not self.quiet:
+            click.echo(views.clean_lines(text), err=True)
+
+    def note(self, text: str) -> None:
+        """Talk that a person at a terminal must see."""
+        click.echo(views.clean_lines(text), err=True)
+
+    def complain(self, text: str) -> None:
+        """What needs a person; said with -q too."""
+        if self._redactor is not None:
+            text = self._redactor.redact(text)
+        click.echo(f"shipfwd: {views.clean_lines(text)}", err=True)
+
+    def report_bug(self, error: Exception) -> None:
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+        if self.verbose:
+            self.complain("a bug in shipfwd:\n" + text)
+        else:
+            self.complain(
+                f"a bug in shipfwd: {type(error).__name__}: {error}; shipfwd -v shows where. Please report it"
+            )
+
+    def ask(self, question: str) -> str:
+        """Ask a person; without a terminal nothing asks."""
+        if not sys.stdin.isatty():
+            raise UsageError(f"there is no terminal to ask at: {question}")
+        answer: str = click.prompt(question, err=True)
+        return answer
+
+    def confirm(self, question: str, yes: bool) -> None:
+        """Go on only when a person says so, or --yes did. Raises UsageError without a terminal."""
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError(f"{question} Nobody is there to ask; give --yes if it is meant")
+        if not click.confirm(question, err=True):
+            raise click.Abort
+
+    @property
+    def out(self) -> Any:
+        return sys.stdout
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None

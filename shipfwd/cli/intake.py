@@ -1,0 +1,293 @@
+"""add, import and order: what comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shipfwd import views
+from shipfwd.cli.app import App, formats
+from shipfwd.cli.sending import finish, progress
+from shipfwd.errors import UsageError
+
+if TYPE_CHECKING:
+    from shipfwd.importer import Rejects, Source
+    from shipfwd.rows import Row
+    from shipfwd.runs import Run
+    from shipfwd.store.intake import Arrived
+
+
+MOST_WARNINGS = 10  # shown of a file; the rest is counted
+
+
+@click.command()
+@click.argument("order")
+@click.argument("tracking")
+@click.option("-i", "--integration", "name", required=True, help="Where the order came from.")
+@click.option("--carrier", default="", help="Who carries it: a name or alias; see: shipfwd carriers")
+@click.option("--status", "order_status", default="", help="The order's status, in your own words.")
+@click.option("--created-at", default="", metavar="T", help="The ship date; default: now.")
+@click.option(
+    "--item", "items", multiple=True, metavar="ID[:QTY]", help="A line of the order in this parcel; may be repeated."
+)
+@click.option("--no-forward", is_flag=True, help="Only store it.")
+@formats()
+@click.pass_obj
+def add(
+    app: App,
+    order: str,
+    tracking: str,
+    name: str,
+    carrier: str,
+    order_status: str,
+    created_at: str,
+    items: tuple[str, ...],
+    no_forward: bool,
+    form: str,
+) -> None:
+    """Add one shipment, and forward it at once where the trigger is its creation.
+
+    \b
+    shipfwd add A-1001 620022696408430119458408 -i shop --carrier inpost
+    """
+    from shipfwd.rows import make_row
+    from shipfwd.sweeper import forward_added
+
+    store = app.working_store()
+    integration = store.integration(name)
+    values = {
+        "integration": name,
+        "order_id": order,
+        "tracking_number": tracking,
+        "carrier": carrier,
+        "order_status": order_status,
+        "created_at": created_at,
+    }
+    rows = []
+    if not tracking.strip():
+        raise UsageError("a tracking number is needed; to give an order a status: shipfwd order move ORDER --to STATUS")
+    for item in items or ("",):
+        item_id, _, quantity = item.rpartition(":") if ":" in item else (item, "", "")
+        try:
+            cells = {**values, "item_id": item_id, "quantity": quantity}
+            rows.append(make_row(cells, zone=app.config().zone, now=app.clock(), default_integration=name))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+    with app.run("add") as (run, assembly):
+        intake = store.intake(run.id)
+        intake.put((integration.id, row) for row in rows)
+        intake.group()
+        before = store.newest_id()
+        arrived = intake.merge()
+        for warning in rows[0].warnings:
+            app.say(f"order {order}: {warning}")
+        _say_known(app, arrived)
+        if arrived.added and not no_forward:
+            forward_added(run, assembly, [integration], run.id)
+        code = finish(app, run, assembly, form, _counts(run, before, {}))
+    click.get_current_context().exit(code)
+
+
+def _say_known(app: App, arrived: Arrived) -> None:
+    for sentence in arrived.too_late:
+        app.say(sentence)
+    if arrived.known and not arrived.added:
+        app.say(f"{arrived.known} known already; nothing new")
+
+
+def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
+    """How what this run added stands now, by state."""
+    from shipfwd.models import STATES
+
+    found = run.store.added_by(run.id, before)
+    return {**more, **{state: found.get(state, 0) for state in STATES}, "adopted": len(run.tally.adopted)}
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("-i", "--integration", "name", help="For rows that name none.")
+@click.option(
+    "--file-format", type=click.Choice(["csv", "tsv", "json", "jsonl"]), help="Default: found out from the file."
+)
+@click.option(
+    "--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="Which column holds a field; may be repeated."
+)
+@click.option("--rejects", metavar="FILE", help="Write rejected rows there, in the file's own format.")
+@click.option("--no-forward", is_flag=True, help="Only store them.")
+@click.option("--dry-run", is_flag=True, help="Read and examine; store and send nothing.")
+@click.option("--yes", is_flag=True, help="Take a file although one number serves more than 3 orders.")
+@formats()
+@click.pass_obj
+def import_(
+    app: App,
+    files: tuple[str, ...],
+    name: str | None,
+    file_format: str | None,
+    mapping: tuple[str, ...],
+    rejects: str | None,
+    no_forward: bool,
+    dry_run: bool,
+    yes: bool,
+    form: str,
+) -> None:
+    """Import shipments and order statuses from CSV, TSV, JSON or JSON Lines (- is standard input).
+
+    Columns are found by their usual names, English or Polish: order_id, tracking_number, carrier, order_status,
+    created_at, item_id, sku, quantity, tracking_url, integration. The same file again changes nothing.
+
+    \b
+    shipfwd import parcels.csv -i shop
+    shipfwd import export.csv -i allegro-main --map order_id=Referencja --map "tracking_number=Numer przesyłki"
+    """
+    from shipfwd.cli.setup import _pairs
+    from shipfwd.importer import Rejects, Source
+    from shipfwd.sweeper import forward_added
+
+    store = app.working_store()
+    if name:
+        store.integration(name)
+    with app.run("import", dry=dry_run) as (run, assembly):
+        totals = {"rows": 0, "added": 0, "known": 0, "rejected": 0}
+        before = store.newest_id()
+        ids = [one.name for one in store.integrations()]
+        bad = Rejects(rejects) if rejects else None
+        try:
+            for path in files:
+                source = Source(
+                    path,
+                    zone=app.config().zone,
+                    now=app.clock(),
+                    default_integration=name or "",
+                    file_format=file_format or "",
+                    mapping=_pairs(mapping, "--map"),
+                    integrations=ids,
+                )
+                with source, progress(app, run, source.name):
+                    _one_file(app, run, source, bad, dry_run, yes, totals)
+        finally:
+            if bad is not None:
+                bad.close()
+                if bad.paths:
+                    app.say(
+                        f"rejected rows are in {', '.join(str(one) for one in bad.paths)}; mend and import them again"
+                    )
+        if totals["rejected"]:
+            run.tally.codes.add(1)
+        if not no_forward and not dry_run and totals["added"]:
+            with progress(app, run, "forward"):
+                forward_added(run, assembly, store.integrations(), run.id)
+        counts = _counts(run, before, totals) if not dry_run else totals
+        if dry_run:
+            run.tally.rehearsed.clear()
+            views.emit_one(counts, form, app.out)
+            code = run.tally.exit_code
+        else:
+            code = finish(app, run, assembly, form, counts)
+    click.get_current_context().exit(code)
+
+
+def _one_file(
+    app: App,
+    run: Run,
+    source: Source,
+    rejects: Rejects | None,
+    dry_run: bool,
+    yes: bool,
+    totals: dict[str, int],
+) -> None:
+    from shipfwd.rows import Reject
+
+    ids = {one.name: one.id for one in run.store.integrations()}
+    name, warned = source.name, 0
+    intake = run.store.intake(run.id)
+
+    def good() -> Iterator[tuple[int, Row]]:
+        nonlocal warned
+        for row in source:
+            totals["rows"] += 1
+            run.done += 1
+            if isinstance(row, Reject):
+                totals["rejected"] += 1
+                app.complain(f"{name}, line {row.line}: {row.reason}")
+                if rejects is not None:
+                    rejects.add(source, row)
+                continue
+            for warning in row.warnings:
+                warned += 1
+                if warned <= MOST_WARNINGS:
+                    app.say(f"{name}, line {row.line}: {warning}")
+            yield ids[row.integration], row
+
+    intake.put(good())
+    if warned > MOST_WARNINGS:
+        app.say(f"{name}: {warned - MOST_WARNINGS} more warnings")
+    _refuse_overused(app, name, intake.overused(), yes)
+    if dry_run:
+        added, known = intake.foresee()
+        totals["added"] += added
+        totals["known"] += known
+        app.say(f"{name}: columns {', '.join(f'{ours}={theirs}' for ours, theirs in source.columns.items())}")
+        return
+    intake.group()
+    arrived = intake.merge()
+    totals["added"] += arrived.added
+    totals["known"] += arrived.known
+    _say_known(app, arrived)
+    if arrived.undated:
+        app.say(f"{name}: {arrived.undated} without a ship date; taken as shipped now")
+
+
+def _refuse_overused(app: App, path: str, numbers: list[tuple[str, int]], yes: bool) -> None:
+    if not numbers:
+        return
+    worst = ", ".join(f"{number} ({count} orders)" for number, count in numbers)
+    app.confirm(
+        f"{path} was not imported: one number serves more than 3 orders: {worst}. "
+        "Is the right column mapped (--map tracking_number=COLUMN)?",
+        yes,
+    )
+
+
+@click.group()
+def order() -> None:
+    """Orders and the statuses that shipments wait for."""
+
+
+@order.command("move")
+@click.argument("orders", nargs=-1, required=True, metavar="ORDER…")
+@click.option("--to", "to_status", required=True, help="The status, in your own words.")
+@click.option("-i", "--integration", "name", required=True, help="Where the orders came from.")
+@click.pass_obj
+def order_move(app: App, orders: tuple[str, ...], to_status: str, name: str) -> None:
+    """Give orders a status. Shipments that wait for it go out with the next sweep.
+
+    \b
+    shipfwd order move A-1001 A-1002 --to Shipped -i shop
+    """
+    store = app.working_store()
+    if not to_status.strip():
+        raise UsageError("--to needs a status, such as Shipped")
+    ids = [one.strip() for one in orders]
+    moved = store.move_orders(store.integration(name).id, ids, to_status.strip())
+    app.say(f"{moved} of {len(ids)} orders moved to {to_status.strip()}")
+
+
+@order.command("list")
+@click.option("-i", "--integration", "name", help="Only this integration.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many, newest first (a table: 50).")
+@formats()
+@click.pass_obj
+def order_list(app: App, name: str | None, limit: int | None, form: str) -> None:
+    """The orders and their statuses, newest first."""
+    store = app.store()
+    fields = ("integration", "order_id", "order_status", "status_at", "shipments", "marked_as_sent")
+    rows: list[dict[str, Any]] = []
+    if store is not None:
+        most = 50 if limit is None and form == "table" else limit
+        rows = store.orders(store.integration(name).id if name else None, most)
+    if form == "table":
+        zone = app.config().zone
+        rows = [{**row, "status_at": views.local(row["status_at"], zone)} for row in rows]
+    views.emit(rows, fields, form, app.out)

@@ -1,0 +1,222 @@
+"""forward, sweep and verify."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shipfwd import views
+from shipfwd.cli.app import App, formats
+from shipfwd.errors import UsageError
+
+if TYPE_CHECKING:
+    from shipfwd.assembly import Assembly
+    from shipfwd.runs import Run
+
+
+def finish(app: App, run: Run, assembly: Assembly, form: str, counts: dict[str, int], always: bool = False) -> int:
+    """Say what a run has to say; its exit code. Called inside the run, when the work is done."""
+    from shipfwd import sweeper
+
+    if not run.dry:
+        sweeper.warn(run, assembly, run.store.integrations())
+    for sentence in run.tally.talk:
+        app.say(sentence)
+    for sentence in run.tally.told:
+        app.complain(sentence)
+    if run.dry:
+        _show_rehearsal(app, run)
+    elif form != "table" or not app.quiet:
+        views.emit_one(counts, form, app.out)
+    return run.tally.exit_code
+
+
+def _show_rehearsal(app: App, run: Run) -> None:
+    """A dry run's answer: what would be sent, shipment by shipment, on stdout."""
+    redactor = app.redactor
+    for shipment_id, sentence, request in sorted(run.tally.rehearsed, key=lambda line: line[0]):
+        click.echo(f"shipment {shipment_id}: {views.clean(sentence)}")
+        if request is not None:
+            text = views.request_text(request, redactor.redact_headers, redactor.redact, redactor.redact_url)
+            click.echo("\n".join("  " + line for line in text.split("\n")))
+    if not run.tally.rehearsed:
+        app.say("nothing is due")
+
+
+@contextmanager
+def progress(app: App, run: Run, what: str) -> Iterator[None]:
+    """A line that counts, only on a terminal, and only when a run takes longer than a moment."""
+    if app.quiet or not views.is_terminal(sys.stderr):
+        yield
+        return
+    import threading
+    import time
+
+    done, begun = threading.Event(), time.monotonic()
+
+    def tick() -> None:
+        while not done.wait(1.0):
+            rate = run.done / max(0.001, time.monotonic() - begun)
+            sys.stderr.write(f"\r\x1b[K{what}: {run.done} done, {rate:.1f} a second")
+            sys.stderr.flush()
+        sys.stderr.write("\r\x1b[K")
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@click.command()
+@click.argument("ids", nargs=-1, type=int, metavar="[ID]…")
+@click.option("-o", "--order", "orders", multiple=True, help="All shipments of this order; may be repeated.")
+@click.option("-i", "--integration", "names", multiple=True, help="Only this integration; may be repeated.")
+@click.option("--failed", is_flag=True, help="Failed ones, of any age, once more.")
+@click.option("--again", is_flag=True, help="Look at forwarded ones too; write only what is absent.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+@click.option(
+    "--deadline", type=click.FloatRange(min=0, min_open=True), metavar="MIN", help="End after so many minutes."
+)
+@formats()
+@click.pass_obj
+def forward(
+    app: App,
+    ids: tuple[int, ...],
+    orders: tuple[str, ...],
+    names: tuple[str, ...],
+    failed: bool,
+    again: bool,
+    dry_run: bool,
+    deadline: float | None,
+    form: str,
+) -> None:
+    """Send now: the shipments you name, or all that is due.
+
+    Named shipments (IDs, -o, --failed) are sent whatever their trigger, age or state.
+
+    \b
+    shipfwd forward                  all that is due
+    shipfwd forward 17 18            these two, whatever their state
+    shipfwd forward -o A-1001        every parcel of an order
+    shipfwd forward --failed -i shop what failed at one integration, after the cause is mended
+    """
+    from shipfwd import sweeper
+
+    store = app.working_store()
+    chosen = app.pick(names)
+    if failed and (ids or orders):
+        raise UsageError("--failed takes all failed ones; leave out the IDs and -o")
+    by_hand = bool(ids or orders or failed or again)
+    if again and not (ids or orders or names):
+        raise UsageError("--again looks at forwarded shipments; say which: IDs, -o ORDER or -i INTEGRATION")
+    with app.run("forward", deadline, dry_run) as (run, assembly):
+        run.take_back_dead()
+        left: dict[int, str] = {}
+        if by_hand:
+            among = [one.id for one in chosen] if names else []
+            wanted = list(ids) + store.shipments_of(orders, among) if ids or orders else []
+            if failed:
+                wanted = store.failed_ids(among)
+            elif again and not wanted:
+                wanted = sorted(row["id"] for row in store.status(integrations=among, states=["forwarded"]))
+            if orders and len(wanted) == len(ids):
+                raise UsageError(f"no shipment of order {', '.join(orders)} is known; see: shipfwd status --all")
+            groups, left = store.claim_by_hand(run.id, list(dict.fromkeys(wanted)), again, peek=dry_run)
+            unknown = [str(one) for one, why in left.items() if why == "no such shipment"]
+            if unknown:
+                store.release(run.id, [one for group in groups.values() for claims in group for one in claims])
+                raise UsageError(f"no shipment {', '.join(unknown)}; see: shipfwd status. Nothing was sent")
+            with progress(app, run, "forward"):
+                sweeper.forward_chosen(run, assembly, store.integrations(), groups)
+        else:
+            with progress(app, run, "forward"):
+                sweeper.forward_all(run, assembly, chosen)
+        for one, why in left.items():
+            app.say(f"shipment {one}: {why}")
+            if "another run" in why:
+                run.tally.codes.add(4)
+        if by_hand and not dry_run:
+            _say_outcomes(app, run)
+        code = finish(app, run, assembly, form, run.counts() if not dry_run else {})
+    click.get_current_context().exit(code)
+
+
+def _say_outcomes(app: App, run: Run) -> None:
+    """What became of shipments that a person named, when it is not simply done."""
+    for row in run.store.status(ids=sorted(run.tally.touched)[:50]):
+        if row["state"] == "retrying":
+            zone = app.config().zone
+            app.say(f"shipment {row['id']}: {row['reason']}; again {views.local(row['next_attempt_at'], zone)}")
+
+
+@click.command()
+@click.option("--if-due", is_flag=True, help="A full pass only when a sweep time has come since the last one.")
+@click.option("-i", "--integration", "names", multiple=True, help="Only this integration; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+@click.option(
+    "--deadline", type=click.FloatRange(min=0, min_open=True), metavar="MIN", help="End after so many minutes."
+)
+@formats()
+@click.pass_obj
+def sweep(app: App, if_due: bool, names: tuple[str, ...], dry_run: bool, deadline: float | None, form: str) -> None:
+    """Forward all that is due, then prove and tidy. Made for cron.
+
+    With --if-due cron may run it every ten minutes, whatever the machine's time zone: orders are checked for
+    their status once per sweep time (config sweep_times), everything else goes out at once.
+
+    \b
+    */10 * * * *  /usr/local/bin/shipfwd -q sweep --if-due
+    """
+    from shipfwd import sweeper
+
+    chosen = app.pick(names) if app.working_store() else []
+    with app.run("sweep --if-due" if if_due else "sweep", deadline, dry_run) as (run, assembly):
+        run.take_back_dead()
+        with progress(app, run, "sweep"):
+            sweeper.sweep(run, assembly, chosen, if_due)
+        code = finish(app, run, assembly, form, run.counts() if not dry_run else {})
+    click.get_current_context().exit(code)
+
+
+@click.command()
+@click.option("-i", "--integration", "names", multiple=True, help="Only this integration; may be repeated.")
+@click.option("--since", metavar="T", help="Forwarded at or after this time.")
+@formats()
+@click.pass_obj
+def verify(app: App, names: tuple[str, ...], since: str | None, form: str) -> None:
+    """Ask the platforms whether forwarded numbers still stand there. Reads only.
+
+    Exit code 0: all confirmed; 1: differences; 4: some could not be read.
+
+    \b
+    shipfwd verify --since 2026-11-01
+    """
+    from shipfwd.cli.reading import moment
+
+    chosen = app.pick(names) if app.working_store() else []
+    start = moment(app, since) if since else None
+    rows: list[dict[str, Any]] = []
+    with app.run("verify") as (run, assembly):
+        from shipfwd import prover, sweeper
+
+        with progress(app, run, "verify"):
+            sweeper.each(run, assembly, chosen, lambda desk: rows.extend(prover.verify(run, desk, start)))
+        rows.sort(key=lambda row: (row["integration"], row["order_id"], row["id"] or 0))
+        for sentence in run.tally.told:
+            app.complain(sentence)
+        fields = ("id", "integration", "order_id", "tracking_number", "verdict", "there")
+        shown = rows if form != "table" or app.verbose else [row for row in rows if row["verdict"] != "confirmed"]
+        views.emit(shown, fields, form, app.out)
+        found: dict[str, int] = {}
+        for row in rows:
+            found[row["verdict"]] = found.get(row["verdict"], 0) + 1
+        app.say(", ".join(f"{count} {verdict}" for verdict, count in found.items()) or "nothing was forwarded yet")
+        code = run.tally.exit_code
+    click.get_current_context().exit(code)

@@ -1,0 +1,565 @@
+"""integration, platforms, carriers, config and schedule: what is set up once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shipfwd import views
+from shipfwd.cli.app import App, formats
+from shipfwd.errors import PlatformError, ShipfwdError, UsageError
+
+if TYPE_CHECKING:
+    from shipfwd.models import Integration
+    from shipfwd.platforms.base import Platform
+
+
+def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """KEY=VALUE options as a dict. Raises UsageError."""
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{option} takes KEY=VALUE, not '{text if option != '--secret' else key}'")
+        pairs[key.strip()] = value
+    return pairs
+
+
+def _trigger(text: str) -> str:
+    kind, colon, name = text.partition(":")
+    if text.strip().lower() == "created":
+        return "created"
+    if kind.strip().lower() == "status" and colon and name.strip():
+        return f"status:{name.strip()}"
+    raise UsageError(f"--trigger is created, or status:NAME with your own name of the order status, not '{text}'")
+
+
+def _transfer(cls: type[Platform], wanted: bool | None) -> str:
+    """on | off | unavailable, as the platform allows it."""
+    if cls.status_transfer is None:
+        if wanted:
+            raise UsageError(f"{cls.title} cannot mark an order as sent through its API; leave --status-transfer out")
+        return "unavailable"
+    if cls.status_transfer == "with-tracking":
+        if wanted is False:
+            raise UsageError(f"{cls.title} marks the order as sent with the number itself; it cannot be switched off")
+        return "on"
+    return "on" if (cls.status_transfer_default if wanted is None else wanted) else "off"
+
+
+def _secrets(app: App, texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Secret references to store, and values that were asked for. Asks for `prompt` without echo."""
+    from shipfwd.vault import parse_reference
+
+    references: dict[str, str] = {}
+    prompted: dict[str, str] = {}
+    for name, text in _pairs(texts, "--secret").items():
+        reference = parse_reference(text).absolute()
+        references[name] = str(reference)
+        if reference.kind == "prompt":
+            if not sys.stdin.isatty():
+                raise UsageError(
+                    f"there is no terminal to ask for {name}; give --secret {name}=env:NAME, file:PATH or cmd:COMMAND"
+                )
+            prompted[name] = click.prompt(name, hide_input=True, err=True)
+    return references, prompted
+
+
+@click.group()
+def integration() -> None:
+    """The accounts at platforms that numbers are forwarded to.
+
+    \b
+    shipfwd integration add shop --platform woocommerce --set base_url=https://shop.example \\
+        --secret consumer_key=env:SHOP_KEY --secret consumer_secret=file:/etc/shipfwd/shop.secret
+    """
+
+
+@integration.command("add")
+@click.argument("name")
+@click.option("--platform", "platform_name", required=True, help="What kind of channel; see: shipfwd platforms")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting; see: shipfwd platforms NAME")
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="KEY=REF", help="env:NAME, file:PATH, cmd:COMMAND or prompt."
+)
+@click.option(
+    "--trigger", default="created", help="created (default), or status:NAME: once the order is in that status."
+)
+@click.option(
+    "--status-transfer/--no-status-transfer", default=None, help="Mark the order as sent too, where the API can."
+)
+@click.option("--disabled", is_flag=True, help="Register it with forwarding switched off.")
+@click.pass_obj
+def integration_add(
+    app: App,
+    name: str,
+    platform_name: str,
+    settings: tuple[str, ...],
+    secrets: tuple[str, ...],
+    trigger: str,
+    status_transfer: bool | None,
+    disabled: bool,
+) -> None:
+    """Register an account.
+
+    \b
+    shipfwd integration add allegro-main --platform allegro --set client_id=… --set app_name=MyShop \\
+        --secret client_secret=env:ALLEGRO_SECRET --trigger status:Shipped
+    """
+    from shipfwd import platforms
+    from shipfwd.models import Integration
+    from shipfwd.settings import check_settings
+
+    name = _name(name)
+    cls = platforms.load(platform_name)
+    checked = check_settings(cls, _pairs(settings, "--set"), _pairs(secrets, "--secret"))
+    new = Integration(0, name, cls.name, _trigger(trigger), not disabled, _transfer(cls, status_transfer), checked)
+    references, prompted = _secrets(app, secrets)
+    store = app.store(create=True)
+    assert store is not None
+    added = store.add_integration(replace(new, secrets=references))
+    for key, value in prompted.items():
+        app.vault().set_prompted(added.id, key, value)
+    app.say(f"registered {name} ({cls.title}), forwarding {'off' if disabled else 'on'}")
+    if _can_login(cls) and "refresh_token" not in references:
+        app.say(f"now log in: shipfwd integration login {name}")
+    else:
+        app.say(f"now try it: shipfwd integration check {name}")
+
+
+def _can_login(cls: type[Platform]) -> bool:
+    return any(one.name == "refresh_token" for one in cls.settings)
+
+
+def _name(text: str) -> str:
+    name = text.strip()
+    if not name or len(name) > 64 or not name.isprintable() or name.startswith("-"):
+        raise UsageError("an integration's name is 1 to 64 printable characters, such as allegro-main")
+    return name
+
+
+@integration.command("list")
+@formats()
+@click.pass_obj
+def integration_list(app: App, form: str) -> None:
+    """Show which are on (green) and off (grey), and whether they mark orders as sent.
+
+    \b
+    shipfwd integration list --format json
+    """
+    fields = (
+        "name", "platform", "forwarding", "trigger", "status_transfer", "last_success_at", "login_expires_at",
+        "pending", "failed",
+    )  # fmt: skip
+    store, rows = app.store(), []
+    zone = app.config().zone
+    for one in store.integrations() if store is not None else []:
+        assert store is not None
+        rows.append(_list_row(app, one, store.under_way(one.id)))
+    if form != "table":
+        views.emit(rows, fields, form, app.out)
+        return
+    shown = [
+        {
+            **row,
+            "forwarding": "on" if row["forwarding"] else "off",
+            "last_success_at": views.local(row["last_success_at"], zone),
+            "login_expires_at": views.local(row["login_expires_at"], zone),
+            "_style": "green" if row["forwarding"] else "bright_black",
+        }
+        for row in rows
+    ]
+    headings = dict.fromkeys(fields, "")
+    headings = {name: name.removesuffix("_at").replace("_", " ") for name in headings}
+    views.emit(shown, fields, form, app.out, headings)
+    if not rows:
+        app.say("no integration yet; begin with: shipfwd integration add NAME --platform PLATFORM")
+
+
+def _list_row(app: App, one: Integration, counts: dict[str, int]) -> dict[str, Any]:
+    from shipfwd.models import stamp
+
+    ends = app.vault().login_expires_at(one.id)
+    waiting = counts["waiting"] if not one.trigger_key and one.enabled else 0
+    return {
+        "name": one.name,
+        "platform": one.platform,
+        "forwarding": one.enabled,
+        "trigger": one.trigger,
+        "status_transfer": one.status_transfer,
+        "last_success_at": stamp(one.last_success_at) if one.last_success_at else None,
+        "login_expires_at": stamp(ends) if ends else None,
+        "pending": counts["due"] + waiting + counts["in_doubt"],
+        "failed": counts["failed"],
+    }
+
+
+@integration.command("show")
+@click.argument("name")
+@formats()
+@click.pass_obj
+def integration_show(app: App, name: str, form: str) -> None:
+    """Show one integration with its settings; of secrets only where they lie."""
+    from shipfwd import platforms
+    from shipfwd.settings import filled
+
+    store = app.existing_store()
+    one = store.integration(name)
+    row = _list_row(app, one, store.under_way(one.id)) | {"identity": one.identity}
+    for key, value in filled(platforms.load(one.platform), one.settings).items():
+        row[f"set {key}"] = value
+    for key, reference in one.secrets.items():
+        row[f"secret {key}"] = reference
+    for ours, theirs in one.carrier_map.items():
+        row[f"carrier {ours}"] = theirs
+    if form == "table":
+        lines = [{"what": key, "value": value} for key, value in row.items()]
+        views.emit(lines, ("what", "value"), form, app.out)
+    else:
+        views.emit([row], tuple(row), form, app.out)
+
+
+@integration.command("edit")
+@click.argument("name")
+@click.option("--name", "new_name", help="A new name; shipments stay with it.")
+@click.option("--platform", "platform_name", hidden=True)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="KEY= (empty) goes back to the default.")
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="KEY=REF", help="env:NAME, file:PATH, cmd:COMMAND or prompt."
+)
+@click.option("--trigger", help="created, or status:NAME.")
+@click.option("--status-transfer/--no-status-transfer", default=None, help="Mark the order as sent too.")
+@click.pass_obj
+def integration_edit(
+    app: App,
+    name: str,
+    new_name: str | None,
+    platform_name: str | None,
+    settings: tuple[str, ...],
+    secrets: tuple[str, ...],
+    trigger: str | None,
+    status_transfer: bool | None,
+) -> None:
+    """Change an integration; what is not named stays.
+
+    \b
+    shipfwd integration edit shop --trigger status:Shipped --set notify_buyer=true
+    """
+    from shipfwd import platforms
+    from shipfwd.settings import check_settings
+
+    if platform_name:
+        raise UsageError("an integration cannot change its platform; remove it and add another")
+    store = app.existing_store()
+    one = store.integration(name)
+    cls = platforms.load(one.platform)
+    merged = {**one.settings, **_pairs(settings, "--set")}
+    check_settings(cls, merged, {**one.secrets, **_pairs(secrets, "--secret")})
+    references, prompted = _secrets(app, secrets)
+    changed = replace(
+        one,
+        name=_name(new_name) if new_name else one.name,
+        settings=check_settings(cls, merged, {**one.secrets, **references}),
+        secrets={**one.secrets, **references},
+        trigger=_trigger(trigger) if trigger else one.trigger,
+        status_transfer=_transfer(cls, status_transfer) if status_transfer is not None else one.status_transfer,
+    )
+    store.save_integration(changed)
+    if changed.settings != one.settings:
+        store.forget_cached(one.id)
+    for key, value in prompted.items():
+        app.vault().set_prompted(one.id, key, value)
+    app.say(f"changed {changed.name}")
+
+
+def _switch(app: App, names: tuple[str, ...], on: bool) -> None:
+    store = app.existing_store()
+    for one in [store.integration(name) for name in names]:
+        store.save_integration(replace(one, enabled=on))
+        app.say(f"{one.name}: forwarding {'on' if on else 'off'}")
+
+
+@integration.command("enable")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.pass_obj
+def integration_enable(app: App, names: tuple[str, ...]) -> None:
+    """Switch forwarding on."""
+    _switch(app, names, True)
+
+
+@integration.command("disable")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.pass_obj
+def integration_disable(app: App, names: tuple[str, ...]) -> None:
+    """Switch forwarding off; what waits keeps waiting, within its window."""
+    _switch(app, names, False)
+
+
+@integration.command("check")
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@formats()
+@click.pass_obj
+def integration_check(app: App, names: tuple[str, ...], form: str) -> None:
+    """Ask the platform who we are, with the stored credentials. Writes nothing there.
+
+    \b
+    shipfwd integration check shop
+    """
+    store = app.working_store()
+    rows, codes = [], set()
+    with app.assembly(store) as assembly:
+        for one in app.pick(names):
+            row = {"name": one.name, "platform": one.platform, "ok": True, "identity": None, "message": ""}
+            try:
+                identity = assembly.desk(one).platform.check()
+                assembly.identify(one, identity)
+                row["identity"] = identity
+            except ShipfwdError as error:
+                row |= {"ok": False, "message": str(error)}
+                codes.add(
+                    error.exit_code if error.exit_code in (3, 4) else 1 if isinstance(error, PlatformError) else 3
+                )
+                app.complain(f"{one.name}: {error}")
+            rows.append(row)
+    if form != "table" or not app.quiet:
+        shown = rows if form != "table" else [{**row, "_style": "green" if row["ok"] else "red"} for row in rows]
+        views.emit(shown, ("name", "platform", "ok", "identity", "message"), form, app.out)
+    click.get_current_context().exit(next((code for code in (3, 1, 4) if code in codes), 0))
+
+
+@integration.command("login")
+@click.argument("name")
+@click.pass_obj
+def integration_login(app: App, name: str) -> None:
+    """Log in at the platform (OAuth): prints what to open, keeps the tokens in the vault.
+
+    \b
+    shipfwd integration login allegro-main
+    """
+    store = app.working_store()
+    one = store.integration(name)
+    with app.assembly(store) as assembly:
+        platform = assembly.desk(one).platform
+        identity = platform.login()
+        try:
+            assembly.identify(one, identity)
+        except ShipfwdError:
+            app.vault().wipe_tokens(one.id)
+            raise
+    app.say(f"{name} is logged in as {identity}")
+
+
+@integration.command("remove")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask; drops what is still under way.")
+@click.pass_obj
+def integration_remove(app: App, name: str, yes: bool) -> None:
+    """Remove an integration and its secrets; shipments and journal stay readable."""
+    store = app.existing_store()
+    one = store.integration(name)
+    counts = store.under_way(one.id)
+    if counts["sending"]:
+        raise UsageError(f"{name} has shipments that are being sent right now; try again in a minute")
+    live = counts["due"] + counts["in_doubt"] + (counts["waiting"] if one.enabled and not one.trigger_key else 0)
+    if live and not yes:
+        raise UsageError(f"{name} has {live} shipments pending, retrying or in doubt; --yes drops them and removes it")
+    app.confirm(f"Remove {name} and its secrets? Its shipments and journal stay readable.", yes)
+    dropped = store.remove_integration(one.id, f"integration {name} was removed")
+    app.vault().wipe(one.id)
+    app.say(f"removed {name}" + (f"; {dropped} shipments dropped" if dropped else ""))
+
+
+# ---- platforms and carriers ----------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("name", required=False)
+@formats()
+@click.pass_obj
+def platforms(app: App, name: str | None, form: str) -> None:
+    """What each platform can do; with a NAME also its settings.
+
+    \b
+    shipfwd platforms woocommerce
+    """
+    from shipfwd import platforms as known
+
+    fields = (
+        "name", "title", "tracking", "status_transfer", "read_back", "parcels", "correct", "rate", "carriers", "read_on",
+    )  # fmt: skip
+    rows = [_platform_row(known.load(one)) for one in ([name] if name else known.names())]
+    views.emit(rows, fields, form, app.out)
+    if name and form == "table":
+        cls = known.load(name)
+        settings = [
+            {
+                "setting": one.name,
+                "kind": "secret" if one.secret else "setting",
+                "default": one.default
+                if one.default is not None
+                else "(may be left out)"
+                if one.optional or one.login
+                else "(needed)",
+                "help": one.help,
+            }
+            for one in cls.settings
+        ]
+        click.echo()
+        views.emit(settings, ("setting", "kind", "default", "help"), form, app.out)
+
+
+def _platform_row(cls: type[Platform]) -> dict[str, Any]:
+    rate = ", ".join(f"{one.calls:g} per {one.seconds:g} s" for one in cls.rates) or "not published"
+    status_transfer = "unavailable" if cls.status_transfer is None else cls.status_transfer
+    return {
+        "name": cls.name,
+        "title": cls.title,
+        "tracking": True,
+        "status_transfer": status_transfer,
+        "read_back": cls.read_back,
+        "parcels": cls.parcels if isinstance(cls.parcels, str) else "by mode",
+        "correct": (cls.correct if isinstance(cls.correct, str) else "by mode") if cls.correct is not None else None,
+        "rate": rate,
+        "carriers": len(cls.carriers) if isinstance(cls.carriers, dict) else 0,
+        "read_on": cls.read_on,
+    }
+
+
+@click.group(invoke_without_command=True)
+@click.option("--platform", "platform_name", help="Their words for our carriers.")
+@formats()
+@click.pass_context
+def carriers(ctx: click.Context, platform_name: str | None, form: str) -> None:
+    """Our carriers and what platforms call them.
+
+    \b
+    shipfwd carriers --platform allegro
+    shipfwd carriers map -i shop dpd="DPD Polska"
+    shipfwd carriers detect 620022696408430119458408
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from shipfwd import carriers as ours
+    from shipfwd import platforms as known
+
+    theirs: Any = {}
+    if platform_name:
+        theirs = known.load(platform_name).carriers
+        theirs = theirs if isinstance(theirs, dict) else {}
+    rows = [{"carrier": slug, "name": ours.NAMES[slug], "theirs": theirs.get(slug)} for slug in sorted(ours.NAMES)]
+    fields = ("carrier", "name", "theirs") if platform_name else ("carrier", "name")
+    views.emit(rows, fields, form, ctx.obj.out)
+
+
+@carriers.command("map")
+@click.option("-i", "--integration", "name", required=True, help="On this integration.")
+@click.argument("pairs", nargs=-1, required=True, metavar="OURS=THEIRS…")
+@click.pass_obj
+def carriers_map(app: App, name: str, pairs: tuple[str, ...]) -> None:
+    """Say what this integration's platform calls a carrier; OURS= (empty) forgets it."""
+    from shipfwd.carriers import fold
+
+    store = app.existing_store()
+    one = store.integration(name)
+    mapped = dict(one.carrier_map)
+    for ours, theirs in _pairs(pairs, "carriers map").items():
+        mapped[fold(ours)] = theirs.strip()
+    store.save_integration(replace(one, carrier_map={ours: theirs for ours, theirs in mapped.items() if theirs}))
+    app.say(f"{name}: {len(pairs)} mapped; blocked shipments are examined again by the next run")
+
+
+@carriers.command("detect")
+@click.argument("number")
+@formats()
+@click.pass_obj
+def carriers_detect(app: App, number: str, form: str) -> None:
+    """Whose number could this be? Best guess first; a shape is never proof."""
+    from shipfwd import carriers as ours
+
+    guesses = [{"carrier": one.carrier, "certainty": one.certainty, "why": one.why} for one in ours.detect(number)]
+    views.emit(guesses, ("carrier", "certainty", "why"), form, app.out)
+    if not guesses:
+        app.say("no carrier we know has such numbers")
+
+
+# ---- config and schedule ----------------------------------------------------------------------------------------------
+
+
+@click.group()
+def config() -> None:
+    """Settings that hold for everything.
+
+    \b
+    shipfwd config set timezone Europe/Prague
+    """
+
+
+@config.command("list")
+@formats()
+@click.pass_obj
+def config_list(app: App, form: str) -> None:
+    """All settings, their values and defaults."""
+    from shipfwd.settings import CONFIG
+
+    values = app.config()
+    rows = [
+        {"key": key, "value": values.text(key), "default": default, "what": what}
+        for key, (default, _, what) in CONFIG.items()
+    ]
+    views.emit(rows, ("key", "value", "default", "what"), form, app.out)
+
+
+@config.command("get")
+@click.argument("key")
+@click.pass_obj
+def config_get(app: App, key: str) -> None:
+    """One setting's value."""
+    from shipfwd.settings import CONFIG, nearest
+
+    if key not in CONFIG:
+        raise UsageError(f"there is no setting '{key}'{nearest(key, CONFIG)}")
+    click.echo(app.config().text(key))
+
+
+@config.command("set")
+@click.argument("key")
+@click.argument("value")
+@click.pass_obj
+def config_set(app: App, key: str, value: str) -> None:
+    """Change a setting."""
+    from shipfwd.settings import check_config
+
+    checked = check_config(key, value)
+    store = app.store(create=True)
+    assert store is not None
+    store.set_config(key, checked)
+    app.say(f"{key} is {checked or 'back to its default'}")
+
+
+@click.command()
+@click.option("--emit", type=click.Choice(["cron", "cronie", "systemd"]), help="Lines to install.")
+@formats()
+@click.pass_obj
+def schedule(app: App, emit: str | None, form: str) -> None:
+    """The next sweep times, in local time and UTC; or lines for your scheduler.
+
+    \b
+    shipfwd schedule --emit systemd
+    """
+    from shipfwd import schedule as times
+    from shipfwd.models import stamp
+
+    config = app.config()
+    if emit:
+        import shutil
+
+        command = shutil.which("shipfwd") or sys.argv[0]
+        click.echo(times.emit(emit, config.times, config.zone, command, str(app.db)).rstrip("\n"))
+        return
+    slots = times.next_slots(app.clock(), config.times, config.zone, 8)
+    rows = [{"local": times.local(slot, config.zone), "utc": stamp(slot)} for slot in slots]
+    views.emit(rows, ("local", "utc"), form, app.out, {"local": str(config.zone), "utc": "UTC"})

@@ -1,0 +1,507 @@
+"""The engine: claim → look → write → settle → mark as sent. The only place that reacts to error classes.
+
+One loop decides everything that is the same for all platforms; an adapter only translates.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shipfwd import schedule
+from shipfwd.errors import (
+    CarrierNotAccepted,
+    ConfigError,
+    Interrupted,
+    NotOurs,
+    NotReady,
+    NumberNotAccepted,
+    OrderNotFound,
+    OutcomeUnknown,
+    PlatformError,
+    Refused,
+    Rejected,
+    TryLater,
+)
+from shipfwd.http import Channel, Talk, WouldSend
+from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
+from shipfwd.platforms.base import Platform
+from shipfwd.runs import Run
+
+EQUAL_ERRORS = 5  # in a row, naming no order: the integration rests for this run
+NOT_READY = 3600.0  # seconds until an order that cannot be shipped yet is looked at again
+NAMES_AN_ORDER = (
+    "OrderNotFound", "CarrierNotAccepted", "NumberNotAccepted", "NotOurs", "NotReady", "InDoubt", "OneNumber", "NeedsItems",
+)  # fmt: skip
+UNREAD = "accepted, not read back yet"
+
+
+class OneNumber(PlatformError):
+    """The order shows a single number and has one of ours: this parcel can never be shown there."""
+
+
+class NeedsItems(PlatformError):
+    """A further parcel of an order, where the platform must know what lies in it."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One integration ready to work: its adapter, its connections, and what holds for it."""
+
+    integration: Integration
+    platform: Platform
+    channel: Channel
+    doubt_seconds: float
+    concurrency: int
+    random: Callable[[], float]
+
+    @property
+    def marks(self) -> bool:
+        return self.integration.status_transfer == "on" and self.platform.status_transfer == "separate"
+
+
+class Forwarder:
+    """Works off one integration's share of a run.
+
+    only_run   only what that run added (import, add).
+    chosen     groups that a person chose, already claimed; then nothing else is claimed.
+    """
+
+    def __init__(
+        self, run: Run, desk: Desk, only_run: int | None = None, chosen: list[list[Claimed]] | None = None
+    ) -> None:
+        self.run, self.desk, self.store = run, desk, run.store
+        self.integration, self.platform = desk.integration, desk.platform
+        self.only_run = only_run
+        self.resting = ""
+        self._queue: deque[tuple[list[Claimed], Seen | None, Exception | None, bool]] = deque()
+        self._chosen = chosen
+        self._exhausted = False
+        self._feeding = False
+        self._news = threading.Condition()
+        self._last_error, self._equal = "", 0
+
+    # ---- the loop ---------------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Everything that is due, the first order alone, the rest in parallel; then orders to be marked as sent."""
+        self._worker(once=True)
+        if not self.halted:
+            threads = [
+                threading.Thread(target=self._worker, name=f"{self.integration.name}-{n}", daemon=True)
+                for n in range(self.desk.concurrency - 1)
+            ]
+            if self._queue or not self._exhausted:
+                for thread in threads:
+                    thread.start()
+            self._worker()
+            for thread in threads:
+                if thread.ident:
+                    thread.join()
+        left = [one for group, *_ in self._queue for one in group]
+        if self._chosen:
+            left += [one for group in self._chosen for one in group]
+        if left and not self.run.dry:
+            self.store.release(self.run.id, left)
+        if self.desk.marks and self.only_run is None and self._chosen is None and not self.halted and not self.run.dry:
+            self._mark_wanted()
+
+    @property
+    def halted(self) -> bool:
+        return bool(self.resting) or self.run.stopping
+
+    def _worker(self, once: bool = False) -> None:
+        while (task := self._next()) is not None:
+            group, seen, problem, looked = task
+            try:
+                self._order(group, seen, problem, looked)
+            except Interrupted:
+                self._give_back(group)
+            except ConfigError as error:
+                self._give_back(group)
+                self._rest(error)
+            except Exception as error:  # a bug: this order fails, the run goes on
+                self._bug(group, error)
+            if once:
+                return
+
+    def _next(self) -> tuple[list[Claimed], Seen | None, Exception | None, bool] | None:
+        with self._news:
+            while True:
+                if self.halted:
+                    return None
+                if self._queue and (self._feeding or self._exhausted or len(self._queue) > self.desk.concurrency):
+                    return self._queue.popleft()
+                if not self._feeding and not self._exhausted:
+                    self._feeding = True
+                    break
+                if not self._feeding:
+                    return None
+                self._news.wait(1.0)
+        tasks: list[tuple[list[Claimed], Seen | None, Exception | None, bool]] = []
+        try:
+            tasks = self._feed()
+        finally:
+            with self._news:
+                self._feeding = False
+                self._exhausted = self._exhausted or not tasks
+                self._queue.extend(tasks)
+                self._news.notify_all()
+        return self._next()
+
+    def _feed(self) -> list[tuple[list[Claimed], Seen | None, Exception | None, bool]]:
+        """The next orders, looked up in batches where the platform allows that."""
+        size = max(self.platform.look_batch, self.desk.concurrency)
+        if self._chosen is not None:
+            groups, self._chosen = self._chosen[:size], self._chosen[size:]
+            self._exhausted = not self._chosen
+        elif self.run.dry:
+            groups = self.store.claim(0, self.integration, 10**6, self.only_run, peek=True)
+            self._exhausted = True
+        else:
+            groups = self.store.claim(self.run.id, self.integration, size, self.only_run)
+        if self.platform.look_batch == 1 or len(groups) < 2:
+            return [(group, None, None, False) for group in groups]
+        tasks: list[tuple[list[Claimed], Seen | None, Exception | None, bool]] = []
+        for start in range(0, len(groups), self.platform.look_batch):
+            part = groups[start : start + self.platform.look_batch]
+            orders = [group[0].order_id for group in part]
+            try:
+                seen = self.platform.over(Talk(self.desk.channel)).look(orders)
+                tasks += [(group, seen.get(group[0].order_id), None, True) for group in part]
+            except TryLater as error:
+                tasks += [(group, None, error, True) for group in part]
+            except PlatformError:  # one bad order must not fail its neighbours: they are looked up one by one
+                tasks += [(group, None, None, False) for group in part]
+            except (Interrupted, ConfigError) as error:
+                if not self.run.dry:
+                    self.store.release(self.run.id, [one for group in groups for one in group])
+                if isinstance(error, ConfigError):
+                    self._rest(error)
+                return []
+        return tasks
+
+    # ---- one order --------------------------------------------------------------------------------------
+
+    def _order(self, group: list[Claimed], seen: Seen | None, problem: Exception | None, looked: bool) -> None:
+        order = group[0].order_id
+        talk = Talk(self.desk.channel)
+        platform = self.platform.over(talk)
+        todo: list[Claimed] = []
+        for one in group:
+            try:
+                platform.check_number(one.parcel)
+                platform.preflight(one.parcel)
+            except (CarrierNotAccepted, NumberNotAccepted, NotOurs) as error:
+                if one.in_doubt_since is None:
+                    self._settle([(one, self._blocked(one, error))], "preflight", [])
+                    continue
+            except PlatformError as error:
+                self._settle([(one, self._react(one, error, None))], "look", talk.exchanges)
+                continue
+            todo.append(one)
+        if not todo:
+            return
+        if problem is None and not looked and platform.needs_look([one.parcel for one in todo]):
+            try:
+                seen = platform.look([order]).get(order)
+                looked = True
+            except (PlatformError, Interrupted) as error:
+                problem = error
+        if isinstance(problem, Interrupted):
+            raise problem
+        if problem is None and looked and seen is None:
+            problem = OrderNotFound(f"{platform.title} knows no order '{order}'; check the number and the integration")
+        if problem is not None:
+            self._settle([(one, self._react(one, problem, None)) for one in todo], "look", talk.exchanges)
+            return
+        self._write(order, todo, seen or Seen(), talk, platform)
+
+    def _write(self, order: str, todo: list[Claimed], seen: Seen, talk: Talk, platform: Platform) -> None:
+        """Adopt what is there, hold back what must wait, send the rest; then mark the order as sent if it is time."""
+        going: list[Claimed] = []
+        looks = list(talk.exchanges)
+        journalled: set[int] = set()  # whose looks stand in the journal already, before the write that followed them
+        for one in todo:
+            verdict = self._verdict(one, seen, order)
+            if verdict is None:
+                going.append(one)
+            else:
+                self._settle([(one, verdict)], "look", looks)
+                journalled.add(one.id)
+        parts = [going] if platform.together and going else [[one] for one in going]
+        stopped: Exception | None = None
+        for part in parts:
+            if stopped is not None:
+                self._settle([(one, self._react(one, stopped, None)) for one in part], "forward", [])
+                continue
+            if (late := self._conflict(part[0], seen, order)) is not None:
+                self._settle([(one, late) for one in part], "forward", [])
+                continue
+            begun = len(talk.exchanges)
+            left_at: list[datetime] = []
+            talk.intent = self._intent(part, left_at, looks, journalled)
+            try:
+                receipts = platform.forward(order, [one.parcel for one in part], seen)
+                outcomes = [(one, self._accepted(one, receipts)) for one in part]
+                seen = replace(seen, numbers=(*seen.numbers, *(one.parcel.tracking_number for one in part)))
+            except WouldSend as would:
+                self._rehearse(part, would)
+                continue
+            except PlatformError as error:
+                outcomes = [
+                    (one, self._react(one, error, left_at[0] if left_at else None, written=True)) for one in part
+                ]
+                stopped = error if isinstance(error, TryLater) else None
+            finally:
+                talk.intent = None
+            told = [] if journalled >= {one.id for one in part} else looks
+            self._settle(outcomes, "forward", [*told, *talk.exchanges[begun:]])
+        if self.desk.marks and not self.run.dry:
+            for wanted, tries in self.store.wanted_sent(self.integration, 1, order):
+                self._mark(wanted, tries, seen, talk, platform)
+
+    def _intent(
+        self, part: Sequence[Claimed], left_at: list[datetime], looks: Sequence[Exchange], journalled: set[int]
+    ) -> Callable[[Exchange], None] | None:
+        """What is committed just before a write leaves: the looks that led to it, and that it left."""
+        if self.run.dry:
+            return None
+
+        def leave(exchange: Exchange) -> None:
+            left_at.append(self.run.clock())
+            lines = _lines(part, looks) + [Attempt(one.id, "forward", "left", exchange=exchange) for one in part]
+            self.store.leave(self.run.id, lines)
+            journalled.update(one.id for one in part)
+
+        return leave
+
+    def _verdict(self, one: Claimed, seen: Seen, order: str) -> Settlement | None:
+        """What the look alone decides; None: write it."""
+        if seen.has(one.parcel.tracking_number):
+            return self._done(one, adopted=True, confirmed=True)
+        if one.in_doubt_since is not None:
+            until = one.in_doubt_since + timedelta(seconds=self.desk.doubt_seconds)
+            if not self.platform.read_back and self.platform.repeat != "harmless":
+                return self._react(one, OutcomeUnknown("its outcome was lost"), one.in_doubt_since, written=True)
+            if not one.due or not (self.integration.enabled or one.by_hand):
+                return Settlement(one.id, "pending")
+            if self.platform.repeat != "harmless" and self.run.clock() < until:
+                reason = "a write left and its answer was lost; not there yet, sent again after the wait"
+                return Settlement(one.id, "pending", reason, "InDoubt", until, one.in_doubt_since)
+        if isinstance(seen.refusal, Exception):
+            return self._react(one, seen.refusal, None)
+        return self._conflict(one, seen, order)
+
+    def _conflict(self, one: Claimed, seen: Seen, order: str) -> Settlement | None:
+        """A different number stands there, and the platform cannot hold both."""
+        if not seen.numbers or self.platform.parcels in ("many", "joined"):
+            return None
+        if self.platform.parcels == "items" and one.parcel.items:
+            return None
+        there, ours = seen.numbers[-1], self.store.ours(self.integration.id, order)
+        if any(tracking_key(number) not in ours for number in seen.numbers):
+            error: Exception = Rejected(
+                f"{self.platform.title} has another number there, {there}, that is not from here; "
+                f"keep it and drop this one (shipfwd drop {one.id}), or change it there by hand"
+            )
+        elif self.platform.parcels == "one":
+            error = OneNumber(f"{self.platform.title} shows one number, has {there}")
+        else:
+            error = NeedsItems(f"{there} is there for the whole order; a further parcel needs its --item")
+        return self._react(one, error, None)
+
+    # ---- outcomes ---------------------------------------------------------------------------------------
+
+    def _done(self, one: Claimed, adopted: bool = False, confirmed: bool = False, remote_id: str = "") -> Settlement:
+        with_tracking = self.platform.status_transfer == "with-tracking"
+        return Settlement(
+            one.id,
+            "forwarded",
+            "" if confirmed else UNREAD,
+            confirmed=confirmed,
+            status_sent=with_tracking,
+            wants_sent=self.desk.marks,
+            remote_id=remote_id,
+            adopted=adopted,
+        )
+
+    def _accepted(self, one: Claimed, receipts: Sequence[Receipt]) -> Settlement:
+        receipt = next(receipt for receipt in receipts if receipt.parcel_id == one.id)
+        return self._done(one, confirmed=receipt.confirmed, remote_id=receipt.remote_id)
+
+    def _blocked(self, one: Claimed, error: Exception) -> Settlement:
+        return Settlement(one.id, "blocked", _advice(error, one, self.integration), type(error).__name__)
+
+    def _react(self, one: Claimed, error: Exception, left_at: datetime | None, written: bool = False) -> Settlement:
+        """What an error makes of a shipment. `written`: it came from the write itself."""
+        now, kind, reason = self.run.clock(), type(error).__name__, _advice(error, one, self.integration)
+        doubt = one.in_doubt_since
+        if isinstance(error, OutcomeUnknown) and written:
+            since = left_at or now
+            if not self.platform.read_back and self.platform.repeat != "harmless":
+                where = self.platform.where.format(order=one.order_id) or self.platform.title
+                reason = (
+                    f"may have arrived; check at {where}, then: shipfwd settle {one.id} --arrived (or --not-arrived)"
+                )
+                return Settlement(one.id, "failed", reason, kind, None, since)
+            until = since + timedelta(seconds=self.desk.doubt_seconds)
+            return Settlement(one.id, "pending", f"in doubt: {reason}", kind, until, since)
+        if isinstance(error, TryLater):
+            if one.before == "forwarded":
+                return Settlement(one.id, "forwarded", f"looked for again without success: {reason}", kind)
+            after = (error.after or NOT_READY) if isinstance(error, NotReady) else error.after
+            at = schedule.retry_at(one.tries, now, after, self.desk.random)
+            return Settlement(one.id, "pending", reason, kind, at, doubt)
+        blocking = (NotOurs, OneNumber, NeedsItems)
+        if isinstance(error, blocking) or isinstance(error, (CarrierNotAccepted, NumberNotAccepted)) and not written:
+            return self._blocked(one, error)
+        return Settlement(one.id, "failed", reason, kind)
+
+    def _settle(self, outcomes: Sequence[tuple[Claimed, Settlement]], step: str, exchanges: Sequence[Exchange]) -> None:
+        if self.run.dry:
+            for one, outcome in outcomes:
+                word = "is there already" if outcome.adopted else f"would be {outcome.state}: {outcome.reason}"
+                self.run.tally.rehearsed.append((one.id, word, None))
+            return
+        lines = _lines([one for one, _ in outcomes], exchanges)
+        for one, outcome in outcomes:
+            word = "adopted" if outcome.adopted else _word(outcome)
+            lines.append(Attempt(one.id, step, word, outcome.reason))
+        order = outcomes[0][0].order_id
+        self.store.settle(self.run.id, self.integration.id, [outcome for _, outcome in outcomes], lines, order)
+        tally = self.run.tally
+        for one, outcome in outcomes:
+            tally.touched.add(one.id)
+            self.run.done += 1
+            if outcome.adopted:
+                tally.adopted.add(one.id)
+            if outcome.state in ("failed", "blocked") and one.by_hand:
+                tally.codes.add(1)
+            if outcome.next_attempt_at or outcome.state == "forwarded" and outcome.kind:
+                tally.codes.add(4)
+        self._count_equal(outcomes)
+
+    def _count_equal(self, outcomes: Sequence[tuple[Claimed, Settlement]]) -> None:
+        """Five equal errors in a row that name no order or carrier: the trouble is not the order's."""
+        with self._news:
+            for one, outcome in outcomes:
+                if not outcome.kind or outcome.kind in NAMES_AN_ORDER:
+                    self._last_error, self._equal = "", 0
+                    continue
+                text = f"{outcome.kind} {outcome.reason}".replace(one.order_id, "").replace(str(one.id), "")
+                text = text.replace(one.parcel.tracking_number, "")
+                self._equal = self._equal + 1 if text == self._last_error else 1
+                self._last_error = text
+            if self._equal >= EQUAL_ERRORS and not self.resting:
+                self.resting = f"the same error {self._equal} times in a row"
+                self.run.tally.talk.append(
+                    f"{self.integration.name}: {self.resting}; the rest of its shipments wait for the next run"
+                )
+
+    # ---- trouble that is not one shipment's -------------------------------------------------------------
+
+    def _rest(self, error: ConfigError) -> None:
+        with self._news:
+            if not self.resting:
+                self.resting = str(error)
+                self.run.tally.codes.add(error.exit_code)
+                self.run.tally.told.append(f"{self.integration.name}: {error}; its shipments stay pending")
+            self._news.notify_all()
+
+    def _give_back(self, group: Sequence[Claimed]) -> None:
+        if not self.run.dry:
+            self.store.release(self.run.id, group)
+
+    def _bug(self, group: Sequence[Claimed], error: Exception) -> None:
+        self.run.tally.codes.add(70)
+        text = "".join(traceback.format_exception(error))
+        self.run.tally.told.append(
+            f"bug in shipfwd at order {group[0].order_id} of {self.integration.name}; please report:\n"
+            + self.desk.channel.network.redactor.redact(text)
+        )
+        failed = Settlement(
+            0, "failed", f"a bug in shipfwd stopped it ({type(error).__name__}); please report it", "Bug"
+        )
+        self._settle([(one, replace(failed, shipment_id=one.id)) for one in group], "forward", [])
+
+    def _rehearse(self, part: Sequence[Claimed], would: WouldSend) -> None:
+        for one in part:
+            self.run.tally.rehearsed.append((one.id, "would send", would.request))
+
+    # ---- marking as sent --------------------------------------------------------------------------------
+
+    def _mark_wanted(self) -> None:
+        """Orders whose parcels are all there and that are still to be marked as sent, from this or an earlier run."""
+        while not self.halted and (wanted := self.store.wanted_sent(self.integration, 50)):
+            for order, tries in wanted:
+                if self.halted:
+                    return
+                talk = Talk(self.desk.channel)
+                try:
+                    self._mark(order, tries, None, talk, self.platform.over(talk))
+                except Interrupted:
+                    return
+                except ConfigError as error:
+                    self._rest(error)
+
+    def _mark(self, order: str, tries: int, seen: Seen | None, talk: Talk, platform: Platform) -> None:
+        begun = len(talk.exchanges)
+        state, reason, next_at = "done", "", None
+        try:
+            if seen is None:
+                seen = platform.look([order]).get(order)
+            if seen is None:
+                raise OrderNotFound(f"{platform.title} knows no order '{order}' any more")
+            if not seen.sent:
+                if seen.state not in platform.sent_from:
+                    raise Rejected(f"the order is in '{seen.state}' there, from which it is not marked")
+                platform.mark_sent(order, seen)
+        except TryLater as error:
+            state, reason = "wanted", f"number is there; marking as sent failed: {error}"
+            next_at = schedule.retry_at(tries + 1, self.run.clock(), error.after, self.desk.random)
+            self.run.tally.codes.add(4)
+        except ConfigError as error:
+            state, reason = "wanted", f"number is there; marking as sent failed: {error}"
+            next_at = schedule.retry_at(tries + 1, self.run.clock(), None, self.desk.random)
+            self._rest(error)
+        except (Refused, CarrierNotAccepted, NumberNotAccepted, NotOurs) as error:
+            state, reason = "refused", f"number is there; marking as sent failed: {error}"
+            self.run.tally.codes.add(1)
+            self.run.tally.told.append(f"{self.integration.name}, order {order}: {reason}")
+        lines = [
+            Attempt(one.id, "status", {"done": "marked as sent"}.get(state, state), reason, exchange)
+            for one in self.store.forwarded_of(self.integration.id, order)
+            for exchange in (*talk.exchanges[begun:],) or (None,)
+        ]
+        self.store.settle_sent(self.run.id, self.integration.id, order, state, reason, next_at, lines)
+
+
+def _lines(part: Sequence[Claimed], exchanges: Sequence[Exchange]) -> list[Attempt]:
+    return [
+        Attempt(one.id, "forward" if exchange.write else "look", exchange.note or "answered", "", exchange)
+        for one in part
+        for exchange in exchanges
+    ]
+
+
+def _word(outcome: Settlement) -> str:
+    if outcome.in_doubt_since and outcome.state == "pending":
+        return "in doubt"
+    return {"forwarded": "accepted", "pending": "again later"}.get(outcome.state, outcome.state)
+
+
+def _advice(error: Exception, one: Claimed, integration: Integration) -> str:
+    """The error's sentence with the next step in it."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, CarrierNotAccepted):
+        if one.parcel.carrier:
+            return f"{text}; name it: shipfwd carriers map -i {integration.name} {one.parcel.carrier}=THEIRS"
+        return f"{text}; give it: shipfwd add {one.order_id} {one.parcel.tracking_number} -i {integration.name} --carrier C"
+    if isinstance(error, Refused) and "shipfwd" not in text and ";" not in text:
+        return f"{text}; when that is mended: shipfwd forward {one.id}"
+    return text

@@ -1,0 +1,474 @@
+"""The only place with requests: connections, time limits, pacing, retry, redaction, dry run, trace.
+
+What an answer means by its status alone is in answers.py.
+
+Network      one per process: TLS context, watchdog, trace file, dry-run switch.
+Channel      one per integration: its connections and its pacer.
+Talk         one per order: sends for an adapter (platforms.base.Wire), keeps the record for the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+import shipfwd
+from shipfwd.answers import by_status, document
+from shipfwd.errors import ConfigError, OutcomeUnknown, PlatformError, Throttled, TryLater, Unavailable
+from shipfwd.models import Exchange, Rate, Reply, Request
+from shipfwd.pacing import PATIENCE, Pacer
+
+CONNECT_SECONDS, READ_SECONDS = 10, 30
+LIFE_SECONDS = 45  # no request lives longer, however slowly its answer drips; must stay below in_doubt_seconds
+MAX_ANSWER = 8 * 2**20  # bytes after decompression
+TRIES = 3
+KEEP = 2000  # characters of a body that the journal keeps
+
+
+class Redacting(Protocol):
+    def redact(self, text: str) -> str: ...
+    def redact_headers(self, headers: Mapping[str, str]) -> dict[str, str]: ...
+    def redact_url(self, url: str) -> str: ...
+
+
+class WouldSend(Exception):  # noqa: N818  (not an error: the dry run's answer)
+    """The first write of a dry run, instead of being sent."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(f"{request.method} {request.url}")
+        self.request = request
+
+
+# ---- connections -------------------------------------------------------------------------------------------
+
+
+_here = threading.local()
+
+
+class _Noted:
+    """A connection that the watchdog can find: it notes itself for the thread that uses it."""
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _here.box.append(self)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+class _Http(_Noted, HTTPConnection):
+    pass
+
+
+class _Https(_Noted, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class _Adapter(HTTPAdapter):
+    """Connections with the process's one TLS context: loading the CA bundle anew costs 30 ms of CPU each time."""
+
+    def __init__(self, context: Any, size: int) -> None:
+        self._context = context
+        super().__init__(pool_connections=4, pool_maxsize=size)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"  # the context has the bundle
+
+
+class _Watchdog:
+    """Cuts the connection of a request that outlives LIFE_SECONDS. One sleeping thread; no cost per request."""
+
+    def __init__(self) -> None:
+        self._lives: dict[int, tuple[float, list[Any]]] = {}
+        self._started = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._started:
+            with self._lock:
+                if not self._started:
+                    threading.Thread(target=self._watch, name="shipfwd-watchdog", daemon=True).start()
+                    self._started = True
+        _here.box = []
+        self._lives[threading.get_ident()] = (time.monotonic() + LIFE_SECONDS, _here.box)
+
+    def __exit__(self, *exc: object) -> None:
+        self._lives.pop(threading.get_ident(), None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(1)
+            now = time.monotonic()
+            for ident, (end, box) in list(self._lives.items()):
+                if now >= end and self._lives.pop(ident, (end, []))[1]:
+                    sock = getattr(box[-1], "sock", None)
+                    if sock is not None:
+                        try:
+                            sock.shutdown(socket.SHUT_RDWR)
+                        except OSError:
+                            pass
+
+
+class Network:
+    """What all integrations of a process share.
+
+    redactor   knows every secret of the process.
+    clock      UTC now.  sleep  seconds; ends early when the run is asked to stop.
+    dry_run    the gate: the first write of a talk raises WouldSend instead of leaving.
+    trace      a path for the redacted conversation, one JSON object a line, or None.
+    """
+
+    def __init__(
+        self,
+        redactor: Redacting,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None] = time.sleep,
+        folder: Path = Path("."),
+        dry_run: bool = False,
+        trace: Path | None = None,
+    ) -> None:
+        self.redactor, self.clock, self.sleep, self.folder, self.dry_run = redactor, clock, sleep, folder, dry_run
+        self.watchdog = _Watchdog()
+        self._lock = threading.Lock()
+        self._context: Any = None
+        self._trace: IO[str] | None = None
+        if trace is not None:
+            try:
+                fd = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                os.fchmod(fd, 0o600)
+                self._trace = os.fdopen(fd, "a", encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(f"cannot write the trace to {trace}: {error.strerror}") from None
+
+    def context(self) -> Any:
+        """The TLS context, made at the first https call; REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE count."""
+        import ssl
+
+        import certifi
+
+        with self._lock:
+            if self._context is None:
+                bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+                try:
+                    if os.path.isdir(bundle):
+                        self._context = ssl.create_default_context(capath=bundle)
+                    else:
+                        self._context = ssl.create_default_context(cafile=bundle)
+                except (OSError, ssl.SSLError) as error:
+                    raise ConfigError(f"cannot read the certificates in {bundle}: {error}") from None
+            return self._context
+
+    def write_trace(self, exchange: Exchange, headers: Mapping[str, str], answer_headers: Mapping[str, str]) -> None:
+        if self._trace is None:
+            return
+        parts = urlsplit(exchange.url)
+        line = {
+            "at": exchange.at.isoformat(),
+            "method": exchange.method,
+            "host": parts.netloc,
+            "path": parts.path,
+            "query": parts.query,
+            "headers": dict(headers),
+            "sent": document(exchange.request),
+            "status": exchange.status,
+            "reply": document(exchange.answer),
+            "reply_headers": dict(answer_headers),
+            "note": exchange.note,
+        }
+        with self._lock:
+            self._trace.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._trace.flush()
+
+    def close(self) -> None:
+        if self._trace is not None:
+            self._trace.close()
+            self._trace = None
+
+
+class Channel:
+    """One integration's connections and pace. Usable from many threads."""
+
+    def __init__(
+        self, network: Network, rates: tuple[Rate, ...], key: str, throttled_seconds: float = 1.0, size: int = 16
+    ) -> None:
+        self.network = network
+        self.pacer = Pacer(rates, key, network.folder, network.sleep)
+        self.throttled_seconds = throttled_seconds
+        self.strikes = 0
+        self._size = size
+        self._adapters: dict[str, _Adapter] = {}
+        self._proxies: dict[str, dict[str, str]] = {}
+        self._lock = threading.Lock()
+
+    def adapter(self, url: str) -> tuple[_Adapter, dict[str, str]]:
+        """The connections for this URL's scheme and the proxies for its host, both found once."""
+        parts = urlsplit(url)
+        try:
+            return self._adapters[parts.scheme], self._proxies[parts.netloc]
+        except KeyError:
+            context = self.network.context() if parts.scheme == "https" else None
+            with self._lock:
+                self._adapters.setdefault(parts.scheme, _Adapter(context, self._size))
+                self._proxies[parts.netloc] = requests.utils.get_environ_proxies(url)
+            return self._adapters[parts.scheme], self._proxies[parts.netloc]
+
+    def close(self) -> None:
+        for adapter in self._adapters.values():
+            adapter.close()
+        self.pacer.close()
+
+
+class Talk:
+    """One order's conversation. Keeps `exchanges` for the journal.
+
+    intent   called once, just before the first write leaves, with what is about to leave;
+             its commit is what makes a crash recognisable.
+    """
+
+    def __init__(self, channel: Channel, intent: Callable[[Exchange], None] | None = None) -> None:
+        self.channel = channel
+        self.intent = intent
+        self.exchanges: list[Exchange] = []
+
+    def send(
+        self,
+        request: Request,
+        *,
+        write: bool,
+        repeatable: bool,
+        operation: str,
+        expect: str,
+        accept: tuple[int, ...],
+        explain: Callable[[Reply], Exception | None],
+        sign: Callable[[Request, datetime], Mapping[str, str]],
+    ) -> Reply:
+        """Send one request, again where that is safe. Raises what errors.py names, nothing else."""
+        network = self.channel.network
+        if write and network.dry_run:
+            signed = {**request.headers, **sign(request, network.clock())}
+            raise WouldSend(replace(request, headers=signed))
+
+        def once() -> Reply:
+            def leave() -> None:
+                if write and self.intent is not None:
+                    intent, self.intent = self.intent, None
+                    intent(self._exchange(request, None, "", write, "about to leave"))
+
+            self.channel.pacer.wait(operation, leave)
+            signed = {**request.headers, **sign(request, network.clock())}
+            return self._once(request, signed, write, repeatable, operation, expect, accept, explain)
+
+        try:
+            return once()
+        except TryLater as error:
+            if not _safe_to_repeat(error):
+                raise
+        return self._again(once)
+
+    def _again(self, once: Callable[[], Reply]) -> Reply:
+        import tenacity  # 46 ms, so only once something went wrong
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.after if isinstance(error, TryLater) and error.after else 0.0
+            return asked + random.uniform(0.2, 1.0) * state.attempt_number  # noqa: S311
+
+        network = self.channel.network
+        network.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_safe_to_repeat),
+            wait=pause,
+            stop=tenacity.stop_after_attempt(TRIES - 1),
+            sleep=network.sleep,
+            reraise=True,
+        )(once)
+
+    def _once(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        write: bool,
+        repeatable: bool,
+        operation: str,
+        expect: str,
+        accept: tuple[int, ...],
+        explain: Callable[[Reply], Exception | None],
+    ) -> Reply:
+        network = self.channel.network
+        where = f"{request.method} {network.redactor.redact_url(request.url)}"
+        lost = OutcomeUnknown if write and not repeatable else Unavailable
+        adapter, proxies = self.channel.adapter(request.url)
+        prepared = _prepare(request, headers)
+        try:
+            with network.watchdog:
+                response = adapter.send(
+                    prepared, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), verify=True, proxies=proxies
+                )
+                reply = _read(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, _TooLarge) as error:
+            problem = _broken(error, lost, where)
+            problem.args = (network.redactor.redact(str(problem)),)
+            self._record(request, headers, None, "", write, str(problem))
+            raise problem from None
+        verdict = self._judge(reply, expect, accept, explain, lost, where, operation)
+        self._record(request, headers, reply, reply.text, write, type(verdict).__name__ if verdict else "")
+        if verdict is None:
+            self.channel.strikes = 0
+            return reply
+        verdict.args = (network.redactor.redact(str(verdict)), *verdict.args[1:])
+        raise verdict
+
+    def _judge(
+        self,
+        reply: Reply,
+        expect: str,
+        accept: tuple[int, ...],
+        explain: Callable[[Reply], Exception | None],
+        lost: type[TryLater],
+        where: str,
+        operation: str,
+    ) -> Exception | None:
+        """The error that a reply means, or None. A write's 5xx may come after the deed, so it is in doubt."""
+        if reply.status in accept:
+            return None
+        error = explain(reply) or by_status(reply, expect, lost, where, self.channel.network.clock())
+        if isinstance(error, Unavailable) and not isinstance(error, lost):
+            error = OutcomeUnknown(str(error), after=error.after)
+        if isinstance(error, Throttled):
+            if error.after is None:
+                error.after = self.channel.throttled_seconds * 2.0 ** min(self.channel.strikes, 6)
+            self.channel.strikes += 1
+            self.channel.pacer.push(operation, min(error.after, 86400.0))
+        return error
+
+    def _exchange(self, request: Request, reply: Reply | None, answer: str, write: bool, note: str) -> Exchange:
+        network = self.channel.network
+        redact = network.redactor.redact
+        return Exchange(
+            network.clock(),
+            request.method,
+            network.redactor.redact_url(request.url),
+            redact(request.body[: KEEP * 4].decode("utf-8", "replace"))[:KEEP],
+            reply.status if reply else None,
+            redact(answer[: KEEP * 4])[:KEEP],
+            write,
+            note,
+        )
+
+    def _record(
+        self, request: Request, headers: Mapping[str, str], reply: Reply | None, answer: str, write: bool, note: str
+    ) -> None:
+        exchange = self._exchange(request, reply, answer, write, note)
+        self.exchanges.append(exchange)
+        redact_headers = self.channel.network.redactor.redact_headers
+        self.channel.network.write_trace(
+            exchange, redact_headers(headers), redact_headers(reply.headers) if reply else {}
+        )
+
+
+# ---- what an answer, or none, means ------------------------------------------------------------------------
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _safe_to_repeat(error: BaseException) -> bool:
+    """Certain that nothing was done, and worth waiting for within this run."""
+    return isinstance(error, (Throttled, Unavailable)) and (error.after or 0) <= PATIENCE
+
+
+def _prepare(request: Request, headers: Mapping[str, str]) -> requests.PreparedRequest:
+    prepared = requests.PreparedRequest()
+    prepared.method, prepared.url = request.method, request.url
+    prepared.headers = CaseInsensitiveDict(headers)
+    prepared.headers.setdefault("User-Agent", f"shipfwd/{shipfwd.__version__}")
+    prepared.headers["Accept-Encoding"] = "gzip, deflate"
+    prepared.headers["Connection"] = "keep-alive"
+    if request.body or request.method not in ("GET", "HEAD"):
+        prepared.headers["Content-Length"] = str(len(request.body))
+    prepared.body = request.body or None
+    return prepared
+
+
+def _read(response: requests.Response) -> Reply:
+    size, pieces = 0, []
+    try:
+        for piece in response.iter_content(65536):
+            size += len(piece)
+            if size > MAX_ANSWER:
+                raise _TooLarge(f"an answer of more than {MAX_ANSWER >> 20} MB")
+            pieces.append(piece)
+    except BaseException:
+        response.close()
+        raise
+    body = b"".join(pieces)
+    text = body.decode("utf-8", "replace")
+    data = None
+    if body[:1].strip() or body.strip():
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError):
+            pass
+    return Reply(response.status_code, data, text, response.headers, response.url or "")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    queue: list[Any] = [error]
+    while queue:
+        one = queue.pop()
+        if isinstance(one, BaseException) and one not in found:
+            found.append(one)
+            queue += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return found
+
+
+def _broken(error: Exception, lost: type[TryLater], where: str) -> PlatformError | ConfigError:
+    """An exception of the transport as ours: certain that nothing left, or not."""
+    import ssl
+
+    host = urlsplit(where.partition(" ")[2]).netloc
+    causes = _causes(error)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ConfigError(
+                f"the certificate of {host} cannot be trusted ({cause.verify_message}); nothing was sent"
+            )
+        if isinstance(cause, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
+            return Unavailable(f"the name {host} cannot be resolved; check base_url and the network")
+    before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout)
+    if any(isinstance(cause, (*before, requests.exceptions.ProxyError)) for cause in causes):
+        return Unavailable(f"{host} cannot be reached")
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+        return ConfigError(f"{where}: not a usable address; check base_url")
+    what = "did not answer in time" if any(isinstance(c, (TimeoutError, requests.Timeout)) for c in causes) else (
+        str(error) if isinstance(error, _TooLarge) else "broke off before its answer was complete"
+    )  # fmt: skip
+    return lost(f"{host} {what} ({where})")

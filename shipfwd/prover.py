@@ -1,0 +1,128 @@
+"""Looks that are not part of sending: is what was accepted there, is what was blocked free, does all still stand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from shipfwd.errors import CarrierNotAccepted, NotOurs, NumberNotAccepted, PlatformError, TryLater
+from shipfwd.forwarder import Desk
+from shipfwd.http import Talk
+from shipfwd.models import Attempt, Claimed, tracking_key
+from shipfwd.runs import Run
+
+
+def examine_blocked(run: Run, desk: Desk) -> None:
+    """Blocked shipments whose reason is gone (a carrier was mapped, items came) are pending again."""
+    free = []
+    for one in run.store.blocked(desk.integration.id):
+        if one.kind == "NeedsItems" and not one.parcel.items or one.kind in ("OneNumber", "NotOurs"):
+            continue
+        try:
+            desk.platform.check_number(one.parcel)
+            desk.platform.preflight(one.parcel)
+        except (CarrierNotAccepted, NumberNotAccepted, NotOurs):
+            continue
+        except TryLater:
+            return
+        free.append(one.id)
+    if free:
+        run.store.unblock(free)
+
+
+def prove(run: Run, desk: Desk) -> None:
+    """Look for accepted numbers that nobody saw there yet; found, they are confirmed; missing, see `_missing`."""
+    after = 0
+    while not run.stopping:
+        page = run.store.unproven(desk.integration.id, 100, after)
+        if not page:
+            return
+        after = page[-1][0].id
+        for start in range(0, len(page), desk.platform.look_batch):
+            part = page[start : start + desk.platform.look_batch]
+            try:
+                seen = desk.platform.over(Talk(desk.channel)).look(sorted({one.order_id for one, _ in part}))
+            except TryLater:
+                return  # a later sweep looks
+            except PlatformError:
+                continue
+            for one, forwarded_at in part:
+                there = seen.get(one.order_id)
+                if there is not None and there.has(one.parcel.tracking_number):
+                    run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
+                elif (run.clock() - forwarded_at).total_seconds() >= desk.platform.proof_seconds:
+                    _missing(run, desk, one)
+
+
+def _missing(run: Run, desk: Desk, one: Claimed) -> None:
+    """Accepted, and not there: once more where a repeat is harmless, otherwise a person must look."""
+    harmless = desk.platform.repeat == "harmless" and not run.store.missed_before(one.id)
+    where = desk.platform.where.format(order=one.order_id) or desk.platform.title
+    reason = (
+        "accepted but not there; sent once more"
+        if harmless
+        else f"accepted, but the order does not show it; look at {where}, then: shipfwd forward --again {one.id}"
+    )
+    state = "pending" if harmless else "failed"
+    run.store.disprove(run.id, one.id, state, reason, [Attempt(one.id, "verify", "missing", reason)])
+    run.tally.touched.add(one.id)
+    run.tally.codes.add(4 if harmless else 1)
+
+
+# ---- verify ----------------------------------------------------------------------------------------------------------
+
+
+def verify(run: Run, desk: Desk, since: datetime | None) -> list[dict[str, Any]]:
+    """Compare forwarded shipments with what their orders show: confirmed, missing, different, extra, unreadable.
+
+    different   the order shows other numbers and not ours.   extra   a number there that is none of ours.
+    """
+    found: list[dict[str, Any]] = []
+    after = 0
+    while not run.stopping and (page := run.store.forwarded_since(desk.integration.id, since, 100, after)):
+        after = page[-1][0].id
+        for start in range(0, len(page), desk.platform.look_batch):
+            found += _compare(run, desk, page[start : start + desk.platform.look_batch])
+    return found
+
+
+def _compare(run: Run, desk: Desk, part: list[tuple[Claimed, bool]]) -> list[dict[str, Any]]:
+    def row(verdict: str, order: str, one: Claimed | None, there: str = "") -> dict[str, Any]:
+        return {
+            "id": one.id if one else None,
+            "integration": desk.integration.name,
+            "order_id": order,
+            "tracking_number": one.parcel.tracking_number if one else None,
+            "verdict": verdict,
+            "there": there,
+        }
+
+    if not desk.platform.read_back:
+        run.tally.codes.add(4)
+        return [row("unreadable", one.order_id, one, f"{desk.platform.title} does not show numbers") for one, _ in part]
+    try:
+        seen = desk.platform.over(Talk(desk.channel)).look(sorted({one.order_id for one, _ in part}))
+    except PlatformError as error:
+        run.tally.codes.add(4 if isinstance(error, TryLater) else 1)
+        return [row("unreadable", one.order_id, one, str(error)) for one, _ in part]
+    found = []
+    for one, confirmed in part:
+        there = seen.get(one.order_id)
+        numbers = there.numbers if there else ()
+        verdict = (
+            "confirmed" if there and there.has(one.parcel.tracking_number) else "different" if numbers else "missing"
+        )
+        found.append(row(verdict, one.order_id, one, ", ".join(numbers) if verdict == "different" else ""))
+        if verdict != "confirmed":
+            run.tally.codes.add(1)
+        elif not confirmed:
+            run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
+    for order in sorted({one.order_id for one, _ in part}):
+        ours = run.store.ours(desk.integration.id, order)
+        extra = [
+            number for number in (seen[order].numbers if order in seen else ()) if tracking_key(number) not in ours
+        ]
+        if extra and any(seen[order].has(one.parcel.tracking_number) for one, _ in part if one.order_id == order):
+            run.tally.codes.add(1)
+            found += [row("extra", order, None, number) for number in extra]
+    return found

@@ -1,0 +1,156 @@
+"""A run: its number, the kernel lock that proves it lives, its end, and what it has to tell."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from shipfwd.errors import Interrupted
+from shipfwd.models import STATES
+from shipfwd.store import Store
+
+# Several codes at once: the first of these counts (DESIGN 4).
+PRECEDENCE = (130, 70, 3, 1, 4)
+
+
+@dataclass
+class Tally:
+    """What a run did and has to tell. Filled from many threads, read at the end.
+
+    touched    shipments whose outcome this run settled.
+    codes      exit codes that something asked for.
+    told       sentences for stderr that a person needs, also with -q.
+    talk       sentences for stderr that -q leaves out.
+    rehearsed  a dry run's lines: (shipment id, sentence, request or None).
+    """
+
+    touched: set[int] = field(default_factory=set)
+    adopted: set[int] = field(default_factory=set)
+    codes: set[int] = field(default_factory=set)
+    told: list[str] = field(default_factory=list)
+    talk: list[str] = field(default_factory=list)
+    rehearsed: list[tuple[int, str, Any]] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return next((code for code in PRECEDENCE if code in self.codes), 0)
+
+
+class Run:
+    """One forward, sweep, add, import or verify, from its first claim to its last settlement.
+
+    deadline   seconds; what is in flight is finished, the rest is left to a later run (exit 4).
+    """
+
+    def __init__(
+        self, store: Store, command: str, clock: Callable[[], datetime], dry: bool = False, deadline: float = 1200.0
+    ) -> None:
+        self.store, self.clock, self.dry = store, clock, dry
+        self.tally = Tally()
+        self.done = 0  # settled so far, for the progress line
+        self._stop = threading.Event()
+        self._signal = 0
+        self._ends = time.monotonic() + deadline
+        self._folder = locks_folder(store.path)
+        self._command = command
+        self.id = 0
+        self._fd = -1
+
+    def __enter__(self) -> Run:
+        if not self.dry:
+            self.id = self.store.begin_run(self._command)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(self._folder / f"run-{self.id}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, kind: object, *exc: object) -> None:
+        if self._fd >= 0:
+            if kind is None:
+                self.store.end_run(self.id, self.tally.exit_code, self.counts())
+            # The file goes first: whoever finds no file knows that the run is over.
+            (self._folder / f"run-{self.id}").unlink(missing_ok=True)
+            os.close(self._fd)
+            self.store.checkpoint()
+
+    @property
+    def stopping(self) -> bool:
+        if not self._stop.is_set() and time.monotonic() >= self._ends:
+            self.tally.codes.add(4)
+            self.tally.talk.append("the deadline came; what is left is for the next run")
+            self._stop.set()
+        return self._stop.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep within the run. Raises Interrupted when it is to stop: the caller has sent nothing then."""
+        left = self._ends - time.monotonic()
+        if self._stop.wait(max(0.0, min(seconds, left))) or seconds > left and self.stopping:
+            raise Interrupted("the run is ending")
+
+    def stop(self, code: int = 0) -> None:
+        if code:
+            self.tally.codes.add(code)
+        self._stop.set()
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGINT, SIGTERM and SIGHUP end the run in order: what is in flight finishes; a second one ends it at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: object) -> None:
+            if self._signal:
+                os._exit(130)  # what was sending is recognised by its lock and looked up by the next run
+            self._signal = number
+            self.stop(130)
+
+        before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    def take_back_dead(self) -> int:
+        """Free what dead runs hold; how many shipments."""
+        return sum(
+            self.store.take_back(run_id)
+            for run_id in self.store.holding_runs()
+            if run_id != self.id and not lives(self._folder, run_id)
+        )
+
+    def counts(self) -> dict[str, int]:
+        """How the shipments of this run stand: every state by name, and how many were adopted."""
+        found = self.store.run_counts(sorted(self.tally.touched))
+        return {**{state: found.get(state, 0) for state in STATES}, "adopted": len(self.tally.adopted)}
+
+
+def locks_folder(database: Path) -> Path:
+    """Where run, token and pace files lie: beside the database."""
+    return database.with_name(database.name + ".locks")
+
+
+def lives(folder: Path, run_id: int) -> bool:
+    """Does a process hold this run's lock? A kernel lock ends with its process, however that ends."""
+    try:
+        fd = os.open(folder / f"run-{run_id}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)

@@ -1,0 +1,22 @@
+"""The store: one SQLite file with integrations, orders, shipments and their journal. The only place with SQL.
+
+schema.py    tables, indexes, migrations, opening
+registry.py  integrations, config, cached answers
+intake.py    what imports and `add` bring in, order statuses
+queue.py     due, claim, settle, take back: the engine's side
+reports.py   what people and scripts are shown
+"""
+
+from __future__ import annotations
+
+from shipfwd.store.intake import Intake, IntakeStore
+from shipfwd.store.queue import QueueStore
+from shipfwd.store.registry import RegistryStore
+from shipfwd.store.reports import ReportStore
+from shipfwd.store.schema import SCHEMA, create, opened
+
+__all__ = ["SCHEMA", "Intake", "Store", "create", "opened"]
+
+
+class Store(RegistryStore, IntakeStore, QueueStore, ReportStore):
+    """Everything the rest of shipfwd may ask of the database. Thread-safe: one connection, one lock."""

@@ -1,0 +1,274 @@
+"""What comes in: shipments and order statuses from imports and `add`, and `order move`.
+
+Rows are staged in a temporary table (on disk, so that memory stays flat), examined as a whole, and then
+merged in the order of the unique key, in transactions of at most about 250 ms, so that a long import
+neither holds up a sweep nor is half a row anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from shipfwd.errors import UsageError
+from shipfwd.models import fold, stamp, tracking_key
+from shipfwd.store.schema import Connected
+
+CHUNK = 2000  # rows of a merge step; a transaction takes as many steps as fit in COMMIT_SECONDS
+COMMIT_SECONDS = 0.2
+MAX_ORDERS = 3  # orders that one number may serve in one file
+
+_STAGE = """
+CREATE TEMP TABLE incoming (
+    line INTEGER, integration_id INTEGER, order_id TEXT, tracking_key TEXT, tracking_number TEXT,
+    tracking_original TEXT, carrier TEXT, status TEXT, status_key TEXT, created_at TEXT, tracking_url TEXT,
+    item_id TEXT, sku TEXT, quantity INTEGER
+)
+"""
+_INSERT = f"INSERT INTO temp.incoming VALUES ({', '.join('?' * 14)})"
+# SQLite takes the other columns from the row that has the max(): the last row of a shipment wins.
+_SHIPMENTS = """
+CREATE TEMP TABLE merged AS
+SELECT max(line) AS line, integration_id, order_id, tracking_key, tracking_number, tracking_original,
+    carrier, created_at, tracking_url, '' AS items
+FROM temp.incoming WHERE tracking_key <> '' GROUP BY integration_id, order_id, tracking_key
+"""
+_STATUSES = """
+CREATE TEMP TABLE statuses AS
+SELECT max(line) AS line, integration_id, order_id, status, status_key
+FROM temp.incoming WHERE status <> '' GROUP BY integration_id, order_id
+"""
+_PUT_STATUS = """
+INSERT INTO orders (integration_id, order_id, status, status_key, status_at, created_at)
+SELECT integration_id, order_id, status, status_key, :now, :now FROM temp.statuses
+WHERE rowid > :after AND rowid <= :upto
+ON CONFLICT (integration_id, order_id) DO UPDATE
+SET status = excluded.status, status_key = excluded.status_key, status_at = excluded.status_at
+WHERE status <> excluded.status
+"""
+_SPREAD_STATUS = """
+UPDATE shipments SET status_key = new.status_key FROM temp.statuses AS new
+WHERE new.rowid > :after AND new.rowid <= :upto
+    AND shipments.integration_id = new.integration_id AND shipments.order_id = new.order_id
+    AND shipments.status_key <> new.status_key
+"""
+_PUT_ORDERS = """
+INSERT INTO orders (integration_id, order_id, created_at)
+SELECT integration_id, order_id, :now FROM temp.merged WHERE rowid > :after AND rowid <= :upto
+ON CONFLICT (integration_id, order_id) DO NOTHING
+"""
+_PUT_SHIPMENTS = """
+INSERT INTO shipments (integration_id, order_id, carrier, tracking_number, tracking_original, tracking_key,
+    tracking_url, items, status_key, created_at, added_at, added_run)
+SELECT m.integration_id, m.order_id, m.carrier, m.tracking_number, m.tracking_original, m.tracking_key,
+    m.tracking_url, m.items, o.status_key, coalesce(m.created_at, :now), :now, :run
+FROM temp.merged AS m JOIN orders AS o ON o.integration_id = m.integration_id AND o.order_id = m.order_id
+WHERE m.rowid > :after AND m.rowid <= :upto
+ON CONFLICT (integration_id, order_id, tracking_key) DO UPDATE
+SET carrier = iif(excluded.carrier <> '', excluded.carrier, carrier),
+    tracking_url = iif(excluded.tracking_url <> '', excluded.tracking_url, tracking_url),
+    items = iif(excluded.items <> '', excluded.items, items)
+WHERE state NOT IN ('forwarded', 'sending') AND (
+    excluded.carrier NOT IN ('', carrier) OR excluded.tracking_url NOT IN ('', tracking_url)
+    OR excluded.items NOT IN ('', items))
+"""
+_TOO_LATE = """
+SELECT s.id, s.order_id, s.tracking_number, s.carrier, m.carrier AS new_carrier, m.line
+FROM temp.merged AS m CROSS JOIN shipments AS s ON s.integration_id = m.integration_id
+    AND s.order_id = m.order_id AND s.tracking_key = m.tracking_key
+WHERE s.state IN ('forwarded', 'sending')
+    AND (m.carrier NOT IN ('', s.carrier) OR m.items NOT IN ('', s.items)) LIMIT 20
+"""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What an intake did.
+
+    added      shipments that are new.         known     shipments that were there already.
+    statuses   orders whose status was given.  undated   new ones without a ship date: time of import.
+    too_late   sentences about forwarded shipments whose carrier or items would have changed.
+    """
+
+    added: int
+    known: int
+    statuses: int
+    undated: int
+    too_late: list[str] = field(default_factory=list)
+
+
+class Intake:
+    """One import or `add`: put rows, look at them as a whole, merge them. Use it inside `store.intake()`."""
+
+    def __init__(self, store: IntakeStore, run_id: int) -> None:
+        self._store, self._run, self._db = store, run_id, store._db
+        for table in ("incoming", "merged", "statuses"):
+            self._db.execute(f"DROP TABLE IF EXISTS temp.{table}")  # noqa: S608
+        self._db.execute(_STAGE)
+
+    def put(self, rows: Iterable[tuple[int, Any]]) -> None:
+        """Stage (integration id, importer.Row) pairs."""
+        folded: dict[str, str] = {}
+
+        def plain() -> Iterator[tuple[Any, ...]]:
+            for integration_id, row in rows:
+                status = row.order_status
+                if status not in folded:
+                    if len(folded) > 10000:
+                        folded.clear()
+                    folded[status] = fold(status)
+                yield (
+                    row.line,
+                    integration_id,
+                    row.order_id,
+                    tracking_key(row.tracking_number) if row.tracking_number else "",
+                    row.tracking_number,
+                    row.tracking_original,
+                    row.carrier,
+                    status.strip(),
+                    folded[status],
+                    stamp(row.created_at) if row.created_at else None,
+                    row.tracking_url,
+                    row.item_id,
+                    row.sku,
+                    row.quantity,
+                )
+
+        with self._store._write() as db:
+            db.executemany(_INSERT, plain())
+
+    def overused(self) -> list[tuple[str, int]]:
+        """Numbers that serve more than MAX_ORDERS orders in what was put, with how many; the worst five."""
+        rows = self._store._read(
+            "SELECT tracking_number, count(*) AS n FROM ("
+            "  SELECT DISTINCT tracking_key, integration_id, order_id, tracking_number FROM temp.incoming"
+            "  WHERE tracking_key <> '') GROUP BY tracking_key HAVING n > ? ORDER BY n DESC LIMIT 5",
+            (MAX_ORDERS,),
+        )
+        return [(row["tracking_number"], row["n"]) for row in rows]
+
+    def foresee(self) -> tuple[int, int]:
+        """How many shipments would be new and how many are known, without storing anything."""
+        total, known = self._store._read(
+            "SELECT count(*), count(s.id) FROM (SELECT DISTINCT integration_id, order_id, tracking_key"
+            " FROM temp.incoming WHERE tracking_key <> '') AS m LEFT JOIN shipments AS s USING"
+            " (integration_id, order_id, tracking_key)"
+        )[0]
+        return total - known, known
+
+    def group(self) -> None:
+        """Make shipments of rows: the last row wins, items of one shipment come together."""
+        with self._store._write() as db:
+            db.execute(_SHIPMENTS)
+            db.execute(_STATUSES)
+            with_items = db.execute(
+                "SELECT integration_id, order_id, tracking_key, item_id, sku, quantity FROM temp.incoming"
+                " WHERE tracking_key <> '' AND (item_id <> '' OR sku <> '')"
+                " ORDER BY integration_id, order_id, tracking_key, line"
+            )
+            if first := with_items.fetchone():
+                db.execute("CREATE INDEX temp.merged_key ON merged (integration_id, order_id, tracking_key)")
+                db.executemany(
+                    "UPDATE temp.merged SET items = ? WHERE integration_id = ? AND order_id = ? AND tracking_key = ?",
+                    _items([first, *with_items.fetchall()]),
+                )
+
+    def merge(self) -> Arrived:
+        """Bring it all in. Durable when it returns; run again after a crash it ends the same."""
+        store, now = self._store, stamp(self._store.clock())
+        names = {"now": now, "run": self._run}
+        before = store._read("SELECT coalesce(max(id), 0) FROM shipments")[0][0]
+        too_late = [
+            f"line {row['line']}: shipment {row['id']} (order {row['order_id']}, {row['tracking_number']}) is forwarded;"
+            " its carrier and items stay as they were sent"
+            for row in store._read(_TOO_LATE)
+        ]
+        statuses = self._in_steps("statuses", (_PUT_STATUS, _SPREAD_STATUS), names)
+        shipments = self._in_steps("merged", (_PUT_ORDERS, _PUT_SHIPMENTS), names)
+        added, undated = store._read(
+            "SELECT count(*), coalesce(sum(created_at = added_at), 0) FROM shipments WHERE id > ? AND added_run = ?",
+            (before, self._run),
+        )[0]
+        return Arrived(added, shipments - added, statuses, undated, too_late)
+
+    def _in_steps(self, table: str, statements: tuple[str, ...], names: dict[str, Any]) -> int:
+        store = self._store
+        last = store._read(f"SELECT coalesce(max(rowid), 0) FROM temp.{table}")[0][0]  # noqa: S608
+        after = 0
+        while after < last:
+            end = time.monotonic() + COMMIT_SECONDS
+            with store._write() as db:
+                while after < last and time.monotonic() < end:
+                    step = {**names, "after": after, "upto": after + CHUNK}
+                    for statement in statements:
+                        db.execute(statement, step)
+                    after += CHUNK
+        return last
+
+
+def _items(rows: Iterable[Any]) -> Iterator[tuple[str, int, str, str]]:
+    """Items of each shipment as JSON; the same item twice is replaced, never added up."""
+    for key, lines in groupby(rows, key=lambda row: (row[0], row[1], row[2])):
+        items = {
+            (row["item_id"], row["sku"]): {"item_id": row["item_id"], "sku": row["sku"], "quantity": row["quantity"]}
+            for row in lines
+        }
+        yield json.dumps(list(items.values()), ensure_ascii=False), *key
+
+
+class IntakeStore(Connected):
+    def intake(self, run_id: int) -> Intake:
+        return Intake(self, run_id)
+
+    def move_orders(self, integration_id: int, orders: Iterable[str], status: str) -> int:
+        """Give known orders a status; how many changed. Raises UsageError for an unknown one: nothing is moved then."""
+        now, key, moved = stamp(self.clock()), fold(status), 0
+        with self._write() as db:
+            for order in orders:
+                row = db.execute(
+                    "SELECT status FROM orders WHERE integration_id = ? AND order_id = ?", (integration_id, order)
+                ).fetchone()
+                if row is None:
+                    raise UsageError(self._unknown_order(integration_id, order))
+                if row["status"] == status:
+                    continue
+                names = {"status": status, "key": key, "now": now, "id": integration_id, "order": order}
+                db.execute(
+                    "UPDATE orders SET status = :status, status_key = :key, status_at = :now"
+                    " WHERE integration_id = :id AND order_id = :order",
+                    names,
+                )
+                db.execute(
+                    "UPDATE shipments SET status_key = :key WHERE integration_id = :id AND order_id = :order", names
+                )
+                moved += 1
+        return moved
+
+    def _unknown_order(self, integration_id: int, order: str) -> str:
+        import difflib
+
+        near = self._read(
+            "SELECT order_id FROM (SELECT order_id FROM orders WHERE integration_id = :i AND order_id >= :o"
+            " ORDER BY order_id LIMIT 200) UNION SELECT order_id FROM (SELECT order_id FROM orders"
+            " WHERE integration_id = :i AND order_id < :o ORDER BY order_id DESC LIMIT 200)",
+            {"i": integration_id, "o": order},
+        )
+        best = difflib.get_close_matches(order, [row["order_id"] for row in near], n=1, cutoff=0.4)
+        hint = f"; did you mean '{best[0]}'?" if best else "; see: shipfwd order list"
+        return f"no order '{order}' is known at this integration{hint} Nothing was moved."
+
+    def orders(self, integration_id: int | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+        """The newest orders, as `order list` shows them."""
+        rows = self._read(
+            "SELECT i.name AS integration, o.order_id, o.status AS order_status, o.status_at, o.created_at,"
+            " (SELECT count(*) FROM shipments AS s WHERE s.integration_id = o.integration_id"
+            "  AND s.order_id = o.order_id) AS shipments, coalesce(o.sent_state, '') AS marked_as_sent"
+            " FROM orders AS o JOIN integrations AS i ON i.id = o.integration_id"
+            " WHERE :i IS NULL OR o.integration_id = :i ORDER BY o.created_at DESC, o.order_id LIMIT :n",
+            {"i": integration_id, "n": -1 if limit is None else limit},
+        )
+        return [dict(row) for row in rows]

@@ -1,0 +1,210 @@
+"""What people and scripts are shown: status rows with their derived states, stories, and what is about to be lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from shipfwd.models import Integration, parse_stamp, stamp
+from shipfwd.store.schema import Connected
+
+STATUS_FIELDS = (
+    "id", "integration", "platform", "order_id", "order_status", "carrier", "tracking_number", "state", "reason",
+    "created_at", "due_at", "forwarded_at", "confirmed_at", "status_sent_at", "attempts", "next_attempt_at",
+    "remote_id",
+)  # fmt: skip
+_STATUS = """
+SELECT s.id, i.name AS integration, i.platform, s.order_id, o.status AS order_status, o.status_key, s.carrier,
+    s.tracking_number, s.tracking_original, s.tracking_url, s.items, s.state, s.reason, s.kind, s.created_at, s.due_at,
+    s.forwarded_at, s.confirmed_at, s.status_sent_at, s.attempts, s.next_attempt_at, s.in_doubt_since, s.remote_id,
+    i.enabled, i."trigger", i.id AS integration_id
+FROM shipments AS s JOIN integrations AS i ON i.id = s.integration_id
+JOIN orders AS o ON o.integration_id = s.integration_id AND o.order_id = s.order_id
+"""
+# Which stored rows can show as a state. Each WHERE is a partial index's, so that a filter never reads history.
+_STORED = {
+    "waiting": "s.state = 'pending'",
+    "pending": "s.state = 'pending'",
+    "retrying": "s.state = 'pending' AND (s.in_doubt_since IS NOT NULL OR s.due_at IS NOT NULL)",
+}
+_COUNTED = ("sending", "failed", "blocked")
+
+
+def derive(row: sqlite3.Row) -> tuple[str, str]:
+    """The state and reason that a stored row shows as (DESIGN 3)."""
+    state, reason = row["state"], row["reason"]
+    if state == "forwarded" and not row["confirmed_at"] and not reason:
+        return state, "accepted, not read back yet"
+    if state != "pending":
+        return state, reason
+    if row["in_doubt_since"]:
+        return "retrying", reason
+    if not row["enabled"]:
+        return "waiting", "forwarding is off for this integration"
+    if row["due_at"]:
+        return ("retrying", reason) if row["next_attempt_at"] else ("pending", reason)
+    wanted = row["trigger"].partition(":")[2].strip()
+    if not wanted or row["status_key"] == " ".join(wanted.split()).casefold():
+        return "pending", reason or ("the order is in '" + wanted + "'; sent at the next sweep" if wanted else "")
+    now = f"it is in '{row['order_status']}'" if row["order_status"] else "it has no status yet"
+    return "waiting", f"waits for its order to reach '{wanted}'; {now}"
+
+
+class ReportStore(Connected):
+    def status(
+        self,
+        integrations: Sequence[int] = (),
+        orders: Sequence[str] = (),
+        states: Sequence[str] = (),
+        since: datetime | None = None,
+        limit: int | None = None,
+        ids: Sequence[int] = (),
+    ) -> Iterator[dict[str, Any]]:
+        """Shipments, newest first, as `status` shows them. A generator: a million rows need no memory."""
+        where, names = ["1"], {}
+        every = list(integrations)
+        if orders and not every:
+            every = [row["id"] for row in self._read("SELECT id FROM integrations")]
+        for name, column, values in (("i", "s.integration_id", every), ("o", "s.order_id", orders), ("d", "s.id", ids)):
+            if values:
+                marks = [f":{name}{n}" for n in range(len(values))]
+                where.append(f"{column} IN ({', '.join(marks)})")
+                names.update({f"{name}{n}": value for n, value in enumerate(values)})
+        if states:
+            where.append("(" + " OR ".join(sorted({_STORED.get(s, f"s.state = '{s}'") for s in states})) + ")")
+        if since is not None:
+            where.append("s.created_at >= :since")
+            names["since"] = stamp(since)
+        sql = f"{_STATUS} WHERE {' AND '.join(where)} ORDER BY s.id DESC"
+        shown = 0
+        for row in self._pages(sql, names):
+            state, reason = derive(row)
+            if states and state not in states:
+                continue
+            if limit is not None and shown >= limit:
+                return
+            shown += 1
+            yield {**dict(row), "state": state, "reason": reason}
+
+    def _pages(self, sql: str, names: dict[str, Any]) -> Iterator[sqlite3.Row]:
+        """Rows of a query in pages, so that nobody waits for the lock while they are printed."""
+        with self._lock:
+            cursor = self._db.execute(sql, names)
+            rows = cursor.fetchmany(500)
+        while rows:
+            yield from rows
+            with self._lock:
+                rows = cursor.fetchmany(500)
+
+    def summary(self) -> dict[str, int]:
+        """How many shipments are under way or in trouble, from the partial indexes; history is not counted."""
+        counts = {
+            state: self._read(f"SELECT count(*) FROM shipments WHERE state = '{state}'")[0][0]  # noqa: S608
+            for state in _COUNTED
+        }
+        counts |= {"waiting": 0, "pending": 0, "retrying": 0}
+        for row in self._read(
+            "SELECT i.enabled, i.\"trigger\", s.state, s.reason, s.status_key, '' AS order_status, s.confirmed_at,"
+            " s.in_doubt_since, s.due_at, s.next_attempt_at, count(*) AS n FROM shipments AS s"
+            " JOIN integrations AS i ON i.id = s.integration_id WHERE s.state = 'pending'"
+            " GROUP BY s.integration_id, s.status_key, s.due_at IS NULL, s.next_attempt_at IS NULL,"
+            " s.in_doubt_since IS NULL"
+        ):
+            counts[derive(row)[0]] += row["n"]
+        return counts
+
+    def run_counts(self, ids: Sequence[int]) -> dict[str, int]:
+        """How the shipments of a run stand now, by shown state."""
+        counts: dict[str, int] = {}
+        for start in range(0, len(ids), 500):
+            for row in self.status(ids=ids[start : start + 500]):
+                counts[row["state"]] = counts.get(row["state"], 0) + 1
+        return counts
+
+    def added_by(self, run_id: int, after_id: int = 0) -> dict[str, int]:
+        """How what a run added stands now, by shown state; counted by the database, since it may be a million."""
+        counts: dict[str, int] = {}
+        for row in self._read(
+            "SELECT i.enabled, i.\"trigger\", s.state, s.reason, s.status_key, '' AS order_status, s.confirmed_at,"
+            " s.in_doubt_since, s.due_at, s.next_attempt_at, count(*) AS n FROM shipments AS s"
+            " JOIN integrations AS i ON i.id = s.integration_id"
+            " WHERE s.id > :after AND s.added_run = :run GROUP BY s.integration_id, s.state, s.status_key, s.due_at IS NULL,"
+            " s.next_attempt_at IS NULL, s.in_doubt_since IS NULL, s.confirmed_at IS NULL",
+            {"run": run_id, "after": after_id},
+        ):
+            counts[derive(row)[0]] = counts.get(derive(row)[0], 0) + row["n"]
+        return counts
+
+    def story(self, shipment_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """One shipment and its journal, oldest line first; None when there is no such shipment."""
+        for row in self.status(ids=[shipment_id]):
+            lines = self._read("SELECT * FROM attempts WHERE shipment_id = ? ORDER BY id", (shipment_id,))
+            return row, [dict(line) for line in lines]
+        return None
+
+    def shipments_of(self, orders: Sequence[str], integrations: Sequence[int]) -> list[int]:
+        """Ids of all shipments of these orders, oldest first."""
+        return sorted(row["id"] for row in self.status(integrations=integrations, orders=orders))
+
+    def failed_ids(self, integrations: Sequence[int] = ()) -> list[int]:
+        return sorted(row["id"] for row in self.status(integrations=integrations, states=["failed"]))
+
+    # ---- nothing is lost in silence ---------------------------------------------------------------------
+
+    def newly_in_trouble(self, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Those of a run's shipments that are failed or blocked for a reason not told yet."""
+        return [
+            row
+            for start in range(0, len(ids), 500)
+            for row in self.status(ids=ids[start : start + 500], states=["failed", "blocked"])
+            if self._told(row["id"]) != f"{row['state']}|{row['reason']}"
+        ]
+
+    def _told(self, shipment_id: int) -> str:
+        return str(self._read("SELECT told FROM shipments WHERE id = ?", (shipment_id,))[0][0])
+
+    def overdue(self, since: timedelta = timedelta(hours=6), limit: int = 1000) -> list[dict[str, Any]]:
+        """Due for longer than `since` without success, not told yet."""
+        late = stamp(self.clock() - since)
+        rows = self._read(
+            _STATUS + " WHERE s.state = 'pending' AND s.due_at IS NOT NULL AND s.due_at < ? AND i.enabled"
+            " AND s.told <> 'overdue' LIMIT ?",
+            (late, limit),
+        )
+        return [{**dict(row), "state": derive(row)[0], "told": "overdue"} for row in rows]
+
+    def leaving_window(self, integration: Integration, next_slot: datetime, window: timedelta) -> list[dict[str, Any]]:
+        """Waiting shipments that no later slot can reach, not told yet."""
+        rows = self._read(
+            _STATUS + " WHERE s.integration_id = :i AND s.state = 'pending' AND s.due_at IS NULL"
+            " AND s.created_at < :oldest AND s.told <> 'leaving' ORDER BY s.created_at LIMIT 1000",
+            {"i": integration.id, "oldest": stamp(next_slot - window)},
+        )
+        found = []
+        for row in rows:
+            state, reason = derive(row)
+            if state == "waiting":
+                ends = parse_stamp(row["created_at"]) + window
+                found.append({**dict(row), "state": state, "reason": reason, "ends_at": ends, "told": "leaving"})
+        return found
+
+    def mark_told(self, rows: Sequence[dict[str, Any]]) -> None:
+        with self._write() as db:
+            db.executemany(
+                "UPDATE shipments SET told = ? WHERE id = ?",
+                [(row.get("told") or f"{row['state']}|{row['reason']}", row["id"]) for row in rows],
+            )
+
+    def login_warned(self, integration_id: int, login_expires_at: str) -> bool:
+        """True when the end of this login was told before; remembers that it is told now."""
+        with self._write() as db:
+            return not db.execute(
+                "UPDATE integrations SET login_warned = ? WHERE id = ? AND login_warned IS NOT ?",
+                (login_expires_at, integration_id, login_expires_at),
+            ).rowcount
+
+    def last_sweep(self) -> dict[str, Any] | None:
+        rows = self._read("SELECT * FROM runs WHERE command LIKE 'sweep%' ORDER BY id DESC LIMIT 1")
+        return dict(rows[0]) if rows else None

@@ -1,0 +1,231 @@
+"""What a run is made of: which integrations get what, all at once, and what is told at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shipfwd import schedule
+from shipfwd.assembly import Assembly
+from shipfwd.errors import Interrupted, ShipfwdError, TryLater
+from shipfwd.models import Claimed, Integration, stamp
+from shipfwd.runs import Run
+
+if TYPE_CHECKING:  # requests is imported only once there is something to send
+    from shipfwd.forwarder import Desk
+
+LOGIN_WARNING = timedelta(days=14)
+RENEW_AFTER = timedelta(days=30)
+
+
+def forward_all(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> None:
+    """Everything that is due now, whatever the slot."""
+    store, window = run.store, assembly.config.window
+    if run.dry:
+        _rehearse(run, assembly, integrations, {one.id for one in integrations})
+        return
+    for integration in integrations:
+        store.full_pass(integration, window)
+        store.expire(integration, window)
+        _given_up(run, integration)
+    each(run, assembly, [one for one in integrations if store.has_work(one)], lambda desk: _work_off(run, desk))
+
+
+def sweep(run: Run, assembly: Assembly, integrations: Sequence[Integration], if_due: bool) -> None:
+    """A full pass where its slot has come (or now, without `if_due`); otherwise what needs no slot. Then prove."""
+    store, config = run.store, assembly.config
+    slots = {one.id: None if not if_due else _slot(run, assembly, one) for one in integrations}
+    full = {one.id for one in integrations if not if_due or slots[one.id] is not None}
+    if run.dry:
+        _rehearse(run, assembly, integrations, full)
+        return
+    for integration in integrations:
+        if integration.id in full:
+            store.full_pass(integration, config.window, slots[integration.id])
+        else:
+            store.mark_created(integration, config.window)
+        store.expire(integration, config.window)
+        _given_up(run, integration)
+
+    def one(desk: Desk) -> None:
+        from shipfwd.prover import prove
+
+        _work_off(run, desk)
+        if not run.stopping:
+            prove(run, desk)
+
+    each(run, assembly, [integration for integration in integrations if store.has_work(integration)], one)
+    _renew_logins(run, assembly, integrations)
+
+
+def _work_off(run: Run, desk: Desk) -> None:
+    from shipfwd.forwarder import Forwarder
+    from shipfwd.prover import examine_blocked
+
+    if desk.integration.enabled:
+        examine_blocked(run, desk)
+    Forwarder(run, desk).work()
+
+
+def _rehearse(run: Run, assembly: Assembly, integrations: Sequence[Integration], full: set[int]) -> None:
+    """A dry run: find what would be due in a transaction that is rolled back, then do all but the writes."""
+    groups: dict[int, list[list[Claimed]]] = {}
+    with run.store.rehearsal():
+        for one in integrations:
+            if one.id in full:
+                run.store.full_pass(one, assembly.config.window)
+            else:
+                run.store.mark_created(one, assembly.config.window)
+            if found := run.store.claim(0, one, 10**9, peek=True):
+                groups[one.id] = found
+    forward_chosen(run, assembly, integrations, groups)
+
+
+def _slot(run: Run, assembly: Assembly, integration: Integration) -> datetime | None:
+    config = assembly.config
+    added = integration.created_at or run.clock()
+    return schedule.slot_due(integration.last_pass_at, added, run.clock(), config.times, config.zone)
+
+
+def forward_added(run: Run, assembly: Assembly, integrations: Sequence[Integration], only_run: int) -> None:
+    """What this run added, where the trigger is the creation."""
+    window = assembly.config.window
+    busy = []
+    for integration in integrations:
+        if integration.trigger_key or not integration.enabled:
+            continue
+        due = run.store.mark_created(integration, window, only_run)
+        run.store.expire(integration, window, only_run)
+        if due:
+            busy.append(integration)
+
+    def one(desk: Desk) -> None:
+        from shipfwd.forwarder import Forwarder
+
+        Forwarder(run, desk, only_run=only_run).work()
+
+    each(run, assembly, busy, one)
+
+
+def forward_chosen(
+    run: Run, assembly: Assembly, integrations: Sequence[Integration], groups: dict[int, list[list[Claimed]]]
+) -> None:
+    """What a person chose, already claimed."""
+
+    def one(desk: Desk) -> None:
+        from shipfwd.forwarder import Forwarder
+
+        Forwarder(run, desk, chosen=groups.pop(desk.integration.id)).work()
+
+    each(run, assembly, [integration for integration in integrations if integration.id in groups], one)
+    for left in groups.values():  # their integration could not be put together
+        if not run.dry:
+            run.store.release(run.id, [claim for group in left for claim in group])
+
+
+def each(run: Run, assembly: Assembly, integrations: Iterable[Integration], work: Callable[[Desk], None]) -> None:
+    """Work at all integrations at once; one's trouble never touches another."""
+
+    def safely(integration: Integration) -> None:
+        try:
+            work(assembly.desk(integration))
+        except Interrupted:
+            pass
+        except ShipfwdError as error:
+            run.tally.codes.add(error.exit_code)
+            run.tally.told.append(f"{integration.name}: {error}")
+        except Exception as error:  # a bug; the other integrations go on
+            import traceback
+
+            run.tally.codes.add(70)
+            run.tally.told.append(assembly.redactor.redact("".join(traceback.format_exception(error))))
+
+    every = list(integrations)
+    if len(every) == 1:
+        safely(every[0])
+        return
+    threads = [threading.Thread(target=safely, args=(one,), name=one.name, daemon=True) for one in every]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _given_up(run: Run, integration: Integration) -> None:
+    for one in run.store.give_up(integration.id):
+        run.tally.touched.add(one)
+        run.tally.codes.add(1)
+
+
+# ---- logins, and what must not be lost in silence -----------------------------------------------------------
+
+
+def _renew_logins(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> None:
+    """Rotating logins that are older than 30 days are renewed even when nothing is due: unused, they die."""
+    ages = assembly.vault.token_ages()
+    for integration in integrations:
+        age = ages.get(integration.id)
+        if age is None or run.clock() - age < RENEW_AFTER or not integration.enabled or run.stopping:
+            continue
+
+        def renew(desk: Desk) -> None:
+            token = desk.platform.tokens.current()
+            if getattr(desk.platform, "rotates", False) and token is not None:
+                try:
+                    desk.platform.renew_access(token.access)
+                except TryLater:
+                    pass  # the next sweep tries again
+
+        each(run, assembly, [integration], renew)
+
+
+def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> None:
+    """What will not arrive unless someone acts, and by when; once per shipment and reason."""
+    store, config, told = run.store, assembly.config, run.tally.told
+    troubled = store.newly_in_trouble(sorted(run.tally.touched))
+    late = store.overdue()
+    slot = schedule.next_slots(run.clock(), config.times, config.zone, 1)[0]
+    leaving = [row for one in integrations for row in store.leaving_window(one, slot, config.window)]
+    sections: list[tuple[str, list[dict[str, Any]]]] = [
+        ("", troubled),
+        ("due for 6 hours without success: ", late),
+        ("", leaving),
+    ]
+    for title, rows in sections:
+        for (name, reason), group in _grouped(rows).items():
+            first = group[0]
+            if "ends_at" in first:
+                until = schedule.local(first["ends_at"], config.zone)
+                reason = f"{reason}; it will not be sent after {until}, and no sweep comes before that"
+            ids = ", ".join(str(row["id"]) for row in group[:8]) + (
+                f" and {len(group) - 8} more" if len(group) > 8 else ""
+            )
+            what = f"shipment {ids} (order {first['order_id']}, {first['tracking_number']})" if len(group) == 1 else (
+                f"{len(group)} shipments ({ids})"
+            )  # fmt: skip
+            told.append(f"{name}: {what}: {first['state']}: {title}{reason}")
+    if troubled or late or leaving:
+        run.tally.codes.add(1)
+        store.mark_told([*troubled, *late, *leaving])
+    for integration in integrations:
+        ends = assembly.vault.login_expires_at(integration.id)
+        if (
+            ends is not None
+            and ends - run.clock() <= LOGIN_WARNING
+            and not store.login_warned(integration.id, stamp(ends))
+        ):
+            run.tally.codes.add(1)
+            told.append(
+                f"{integration.name}: its login ends on {schedule.local(ends, config.zone)}; "
+                f"renew it: shipfwd integration login {integration.name}"
+            )
+
+
+def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """By integration and reason; a reason that names its own shipment stays alone."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((str(row["integration"]), str(row["reason"])), []).append(row)
+    return groups
