@@ -379,6 +379,8 @@ def detect(number: str, among: Iterable[str] | None = None) -> list[Guess]:
 
 def warnings(number: str, slug: str) -> list[str]:
     """What looks wrong with a normalised number of this carrier, one sentence each; [] also when we cannot tell."""
+    if len(number) >= 20 and not number[15:].strip("0"):  # only a warning: such numbers exist
+        return [f"all behind the 15th digit of {number} is 0, as when a spreadsheet cut it; look at the label"]
     if slug not in _SHAPED:
         return []
     wrong = ""
@@ -409,8 +411,6 @@ def damage(number: str, slug: str) -> str:
         if re.fullmatch(r"\d+[.,]0+", number):
             return f"a spreadsheet or program took the number for a decimal: {number}"
     elif number.isdecimal() and number.isascii():
-        if len(number) >= 20 and not number[15:].strip("0") and not (number.startswith("00") and _gs1(number)):
-            return f"a spreadsheet kept 15 digits of the number and made zeros of the rest: {number}"
         # 5900773 is Poczta Polska's company part; it stands behind "00" and one more digit.
         is_poczta = slug in ("poczta-polska", "pocztex")
         if 17 <= len(number) <= 19 and is_poczta + ("5900773" in number[:9]) + _gs1(number) >= 2:

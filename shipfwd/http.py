@@ -184,6 +184,10 @@ class Network:
                     raise ConfigError(f"cannot read the certificates in {bundle}: {error}") from None
             return self._context
 
+    @property
+    def tracing(self) -> bool:
+        return self._trace is not None
+
     def write_trace(self, exchange: Exchange, headers: Mapping[str, str], answer_headers: Mapping[str, str]) -> None:
         if self._trace is None:
             return
@@ -386,10 +390,10 @@ class Talk:
     ) -> None:
         exchange = self._exchange(request, reply, answer, write, note)
         self.exchanges.append(exchange)
-        redact_headers = self.channel.network.redactor.redact_headers
-        self.channel.network.write_trace(
-            exchange, redact_headers(headers), redact_headers(reply.headers) if reply else {}
-        )
+        if self.channel.network.tracing:
+            redact_headers = self.channel.network.redactor.redact_headers
+            answered = redact_headers(reply.headers) if reply else {}
+            self.channel.network.write_trace(exchange, redact_headers(headers), answered)
 
 
 # ---- what an answer, or none, means ------------------------------------------------------------------------

@@ -55,8 +55,8 @@ _HEADERS: dict[str, tuple[str, ...]] = {
         "carrier",
         "carrier code, carrier slug, courier, courier name, courier code, shipping carrier, shipping provider, "
         "tracking provider, tracking company, shipping company, delivery company, shipment provider, przewoznik, "
-        "kurier, firma kurierska, nazwa kuriera, nazwa przewoznika, spedytor, provider, slug",
-        "shipping method, ship method, sposob wysylki, metoda wysylki, sposob dostawy, dostawca",
+        "kurier, firma kurierska, nazwa kuriera, nazwa przewoznika, spedytor",
+        "shipping method, ship method, sposob wysylki, metoda wysylki, sposob dostawy",
     ),
     "carrier_name": ("carrier name, carrier title",),
     "tracking_number": (
@@ -69,11 +69,10 @@ _HEADERS: dict[str, tuple[str, ...]] = {
         "przesylka, paczka, parcel",
     ),
     "order_status": ("order status", "status zamowienia, stan zamowienia", "status"),
-    "created_at": (
+    "created_at": (  # no plain "date" or "created": that may be the order's, and the window would be over at once
         "created at",
         "ship date, date shipped, shipped at, shipped date, shipping date, shipment date, tracking ship date, "
         "data nadania, data wysylki, data wyslania",
-        "created, creation date, created on, data utworzenia, date, data",
     ),
     "tracking_url": (
         "tracking url",
@@ -317,22 +316,28 @@ class Source:
         self, rows: Iterator[readers.Cells | Reject], lines: readers.Lines | None = None
     ) -> Iterator[Row | Reject]:
         """Find the header among the first rows (templates put titles above it), then hand out the rest."""
-        first = [row for row in islice(rows, 5) if isinstance(row, Reject) or any(cell.strip() for cell in row[1])]
-        if not first:
+        top: readers.Cells | None = None
+        rest: list[readers.Cells | Reject] = []
+        for row in islice(rows, 5):
+            if isinstance(row, Reject):
+                if not top:
+                    raise UsageError(f"{self.name}, line {row.line}: {row.reason}; is this a CSV file?")
+                rest.append(row)
+            elif not top or _is_enough(_known(row[1], self._mapping)):
+                # The last one counts: Amazon's template names its columns for people, then for machines.
+                if any(cell.strip() for cell in row[1]):
+                    top, rest = row, []
+                    if lines:
+                        lines.width = len(row[1])
+            else:
+                rest.append(row)
+        if not top:
             raise ConfigError(f"{self.name} is empty")
-        if isinstance(first[0], Reject):
-            raise UsageError(f"{self.name}, line {first[0].line}: {first[0].reason}; is this a CSV file?")
-        place, header = 0, first[0][1]
-        for index, row in enumerate(first):
-            if not isinstance(row, Reject) and _is_enough(_known(row[1], self._mapping)):
-                place, header = index, row[1]  # the last one: Amazon's template has names for people, then for machines
+        header = top[1]
         by_place = bool(self._mapping) and all(column.startswith("#") for column in self._mapping.values())
         if by_place and header[0] != "#1" and not _known(header, {}):  # no header at all
-            header, place = [f"#{number}" for number in range(1, len(header) + 1)], -1
-        columns = self._settle(header)
-        if lines:
-            lines.width = len(header)
-        return self._rows(chain(first[place + 1 :], rows), columns, len(header))
+            header, rest = [f"#{number}" for number in range(1, len(header) + 1)], [top, *rest]
+        return self._rows(chain(rest, rows), self._settle(header), len(header))
 
     def _rows(
         self, rows: Iterable[readers.Cells | Reject], columns: Mapping[str, int], width: int

@@ -25,6 +25,8 @@ def normalise(number: str) -> str:
 
 def tracking_key(number: str) -> str:
     """A tracking number as it is compared: reduced to [A-Z0-9]."""
+    if number.isalnum() and number.isascii() and number.isupper() | number.isdecimal():
+        return number  # nearly all are so already, and an import has a million
     return _NOT_KEY.sub("", number.upper())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,11 @@ from shipfwd.errors import AuthFailed, ConfigError, NumberNotAccepted, OrderNotF
 from shipfwd.models import Line, Reply
 from shipfwd.platforms.base import host
 
+DAY = 86400.0
+ORDERS, ORDER = "/wp-json/wc/v3/orders", "/wp-json/wc/v3/orders/{}"
 SPACES = {"ast": "wc-ast/v3", "shipment-tracking": "wc-shipment-tracking/v3"}
+MODES = (*SPACES, "fulfillments", "meta")  # what buyers see best comes first
+# Keys of meta_data: both plugins', core's and the meta mode's number, the meta mode's carrier.
 ITEMS, NUMBER, PROVIDER = "_wc_shipment_tracking_items", "_tracking_number", "_tracking_provider"
 
 # Order states. Whatever is in none of these is the shop's own, and takes a number.
@@ -81,17 +86,20 @@ def number_of(fulfillment: Any) -> str:
 
 
 def lines_of(order: Mapping[str, Any], fulfillments: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
-    """The order's lines, and how many of each no fulfilled fulfillment has."""
-    gone: dict[str, int] = {}
+    """The order's lines, and how many of each no fulfilled fulfillment has; half a piece is one."""
+    gone: dict[str, float] = {}
     for one in fulfillments:
         for items in metas(one.get("meta_data"), "_items") if one.get("status") == "fulfilled" else ():
             for item in dicts(items):
-                gone[str(item.get("item_id"))] = gone.get(str(item.get("item_id")), 0) + int(item.get("qty") or 0)
-    return tuple(
-        Line(str(line["id"]), quantity, max(0, quantity - gone.get(str(line["id"]), 0)), str(line.get("sku") or ""))
-        for line in dicts(order.get("line_items"))
-        if "id" in line and (quantity := int(line.get("quantity") or 0)) > 0
-    )
+                id = str(item.get("item_id"))
+                gone[id] = gone.get(id, 0) + float(item.get("qty") or 0)
+    lines = []
+    for line in dicts(order.get("line_items")):
+        id, many = str(line.get("id")), float(line.get("quantity") or 0)
+        if many > 0:
+            left = max(0, math.ceil(many - gone.get(id, 0)))
+            lines.append(Line(id, math.ceil(many), left, str(line.get("sku") or "")))
+    return tuple(lines)
 
 
 # ---- refusals -----------------------------------------------------------------------------------------------

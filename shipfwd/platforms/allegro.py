@@ -36,7 +36,7 @@ MEDIA = "application/vnd.allegro.public.v1+json"
 JSON = {"Content-Type": MEDIA}
 ORDER = "/order/checkout-forms/{}"
 DAY = 86400
-MEANS: dict[Any, tuple[type[PlatformError], str]] = {  # their words for orders and refusals
+MEANS: dict[str, tuple[type[PlatformError], str]] = {  # their words for orders and refusals
     "BOUGHT": (NotReady, "the order is not paid yet at Allegro"),
     "FILLED_IN": (NotReady, "the order is not paid yet at Allegro"),
     "CANCELLED": (Rejected, "the order is cancelled at Allegro; nothing is to be sent"),
@@ -55,7 +55,7 @@ class Allegro(OAuth):
     title = "Allegro"
     source = "https://developer.allegro.pl/documentation"
     read_on = "2026-11-23"
-    where = "https://salescenter.allegro.com/orders/{order}"
+    where = "https://salescenter.allegro.com/orders/{order}"  # as other people's programs link to it
     settings = (
         Setting("base_url", "API host", default="https://api.allegro.pl", url=True),
         Setting("auth_url", "login host", default="https://allegro.pl", url=True),
@@ -143,11 +143,13 @@ class Allegro(OAuth):
         raise Unavailable("the order is being changed at Allegro all the time")
 
     def explain(self, reply: Reply) -> Exception | None:
+        if not 400 <= reply.status < 500:
+            return None
         data = reply.data if isinstance(reply.data, dict) else {}
-        error = next((one for one in data.get("errors") or [data] if isinstance(one, dict)), {})
-        if 400 <= reply.status < 500 and error.get("code") in MEANS:
-            kind, words = MEANS[error["code"]]
-            return kind(words)
+        errors = data.get("errors")
+        first = errors[0] if isinstance(errors, list) and errors else data  # in 2019 a bare error was seen (#1217)
+        if known := MEANS.get(str(first.get("code")) if isinstance(first, dict) else ""):
+            return known[0](known[1])
         if reply.status == 409:
             return Rejected("Allegro has this number on too many orders; check whether it is mixed up")
         if reply.status == 404 and "/order/checkout-forms/" in reply.url:
@@ -167,11 +169,8 @@ class Allegro(OAuth):
             kind, words = NotUnderstood, f"Allegro shows the order as '{status}', a word that shipfwd does not know"
         lines = []
         for row in form.get("lineItems") or []:
-            count, sku = (
-                int(self.field(row, "quantity")),
-                (self.field(row, "offer").get("external") or {}).get("id", ""),
-            )
-            lines.append(Line(str(self.field(row, "id")), count, count, sku))
+            count, external = int(self.field(row, "quantity")), self.field(row, "offer").get("external") or {}
+            lines.append(Line(str(self.field(row, "id")), count, count, external.get("id", "")))
         return Seen(
             numbers=tuple(str(self.field(row, "waybill")) for row in shipments),
             sent=state in ("SENT", "READY_FOR_PICKUP", "PICKED_UP", "RETURNED"),

@@ -26,13 +26,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shipfwd.errors import AuthFailed, ConfigError, NotReady, NotUnderstood, OrderNotFound, PlatformError, Rejected
+from shipfwd.errors import AuthFailed, ConfigError, NotReady, OrderNotFound, Rejected
 from shipfwd.models import Parcel, Receipt, Reply, Seen, Setting, tracking_key
 from shipfwd.platforms._woo import (
+    DAY,
     ITEMS,
     LATER,
-    NAMES,
+    MODES,
     NUMBER,
+    ORDER,
+    ORDERS,
     OVER,
     PROVIDER,
     SLUGS,
@@ -42,18 +45,21 @@ from shipfwd.platforms._woo import (
     dicts,
     explain,
     joined,
-    letters,
     lines_of,
     metas,
     number_of,
 )
-from shipfwd.platforms.base import Platform
-
-DAY = 86400.0
-ORDERS, ORDER = "/wp-json/wc/v3/orders", "/wp-json/wc/v3/orders/{}"
+from shipfwd.platforms._woo_trackings import Trackings
 
 
-class WooCommerce(Platform):
+class _Repeat:
+    """Doubles, but for a meta field. Why no property: asked of the class, it must give the careful word."""
+
+    def __get__(self, shop: WooCommerce | None, owner: object = None) -> Any:
+        return "harmless" if shop is not None and shop.known_mode == "meta" else "doubles"
+
+
+class WooCommerce(Trackings):
     name = "woocommerce"
     title = "WooCommerce"
     source = "https://woocommerce.github.io/woocommerce-rest-api-docs/"
@@ -62,7 +68,7 @@ class WooCommerce(Platform):
     settings = (
         Setting("base_url", "the shop's address, without /wp-json", url=True),
         Setting("mode", "where the number goes; auto asks the shop once a day", default="auto",
-                choices=("auto", "ast", "shipment-tracking", "fulfillments", "meta")),
+                choices=("auto", *MODES)),
         Setting("order_key", "what our orders are called by: the shop's id or its order number", default="id",
                 choices=("id", "number")),
         Setting("shipped_status", "the order status that means sent", default="completed"),
@@ -76,6 +82,7 @@ class WooCommerce(Platform):
     doubt_seconds = 120  # a busy shop works on after its client hung up
     status_transfer = "separate"
     sent_from = frozenset({"processing", "partial-shipped", "updated-tracking"})
+    repeat = _Repeat()
     correct = "replace"
 
     # ---- what hangs on the mode; until that is known, what the plugins do -------------------------------
@@ -89,21 +96,17 @@ class WooCommerce(Platform):
         return {"meta": "joined", "fulfillments": "items"}.get(self.known_mode, "many")
 
     @property
-    def repeat(self) -> str:  # type: ignore[override]
-        return "harmless" if self.known_mode == "meta" else "doubles"
-
-    @property
     def look_batch(self) -> int:  # type: ignore[override]
         return 1 if self.values["order_key"] == "number" or self.known_mode == "fulfillments" else 100
 
     def check(self) -> str:
-        index = self._index()
+        index, mode = self._index(), self.values["mode"]
         self.get(ORDERS, params={"per_page": "1", "_fields": "id"})
-        if self.values["mode"] == "auto":
+        if mode == "auto":
             self._detect(index)
-        elif index and (space := SPACES.get(self.values["mode"])) and space not in self.field(index, "namespaces"):
-            raise ConfigError(f"the shop does not offer {space}; switch its plugin on, or choose mode=auto")
-        home = self.field(index, "home") if index else self.values["base_url"]
+        elif index is not None and not self._offers(index, mode):
+            raise ConfigError(f"the shop does not offer {mode}; switch it on there, or choose --set mode=auto")
+        home = self.values["base_url"] if index is None else self.field(index, "home")
         return re.sub("^https?://", "", str(home).lower()).rstrip("/")
 
     def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
@@ -134,7 +137,7 @@ class WooCommerce(Platform):
             return [self._to_meta(parcel, [*seen.numbers, parcel.tracking_number], seen)]
         if seen.more["mode"] == "fulfillments":
             return [self._to_fulfillments(parcel, seen)]
-        return [self._to_plugin(parcel, seen)]
+        return [self._add_tracking(parcel, seen)]
 
     def mark_sent(self, order: str, seen: Seen) -> None:
         """Setting the status it has mails nobody, so a repeat is harmless."""
@@ -158,9 +161,9 @@ class WooCommerce(Platform):
             given |= {NUMBER: number, **({"_tracking_url": new.tracking_url} if new.tracking_url else {})}
             given.pop("_date_fulfilled", None)
             return self._fulfill(new, given, seen, str(self.field(rows[0], "id")))
-        receipt = Receipt(parcel.id) if seen.has(number) else self._to_plugin(new, seen)
+        receipt = Receipt(parcel.id) if seen.has(number) else self._add_tracking(new, seen)
         for row in rows:
-            self._remove(mode, seen.more["id"], row["tracking_id"])
+            self._remove_tracking(mode, seen.more["id"], row["tracking_id"])
         return receipt
 
     # ---- hooks ------------------------------------------------------------------------------------------
@@ -192,24 +195,20 @@ class WooCommerce(Platform):
     def _mode(self) -> str:
         return self.known_mode or self._detect(self._index())
 
-    def _index(self) -> Mapping[str, Any]:
-        """What the shop says of itself; {} where a security plugin keeps that from strangers."""
+    def _index(self) -> Any:
+        """What the shop says of itself; None where a security plugin keeps that from strangers."""
         params = {"_fields": "name,url,home,namespaces"}
         reply = self.get("/wp-json/", params=params, auth=False, accept=(401, 403))
-        return reply.data if reply.status < 400 else {}
+        return reply.data if reply.status < 400 else None
 
-    def _detect(self, index: Mapping[str, Any]) -> str:
+    def _detect(self, index: Any) -> str:
         """The mode that the shop's routes allow, for a day. Raises ConfigError when a plugin's routes are gone.
 
         Why: while AST is being updated its routes are away, and numbers in a meta field would be seen by nobody.
         """
-        if not index:
-            raise AuthFailed("the shop hides its list of routes; say where numbers go: --set mode=ast (or another)")
-        spaces = self._list(self.field(index, "namespaces"), "namespaces")
-        mode = next((mode for mode, space in SPACES.items() if space in spaces), "")
-        if not mode:
-            routes = self.field(self.get("/wp-json/wc/v3", params={"_fields": "routes"}).data, "routes")
-            mode = "fulfillments" if any(re.search("/orders/.*/fulfillments$", path) for path in routes) else "meta"
+        if index is None:
+            raise ConfigError("the shop hides its list of routes; say where numbers go: --set mode=ast (or another)")
+        mode = next(mode for mode in MODES if self._offers(index, mode))
         before = self.cache.get("mode_before")
         if mode == "meta" and before not in (None, "meta"):
             raise ConfigError(
@@ -219,19 +218,19 @@ class WooCommerce(Platform):
         self.cache.put("mode_before", mode, 400 * DAY)
         return mode
 
+    def _offers(self, index: Any, mode: str) -> bool:
+        if mode in SPACES:
+            return SPACES[mode] in self._list(self.field(index, "namespaces"), "namespaces")
+        if mode == "fulfillments":
+            routes = self.field(self.get("/wp-json/wc/v3", params={"_fields": "routes"}).data, "routes")
+            return any(re.search("/orders/.*/fulfillments$", str(path)) for path in routes)
+        return True
+
     # ---- reading ----------------------------------------------------------------------------------------
 
     @property
     def _shipped(self) -> str:
         return self.values["shipped_status"].removeprefix("wc-")
-
-    def _list(self, data: Any, what: str) -> list[Any]:
-        if not isinstance(data, list):
-            raise NotUnderstood(f"{self.title} answered without a list of {what}")
-        return data
-
-    def _search(self, word: str, fields: Mapping[str, str]) -> list[dict[str, Any]]:
-        return dicts(self._list(self.get(ORDERS, params={"search": word, "per_page": "100", **fields}).data, "orders"))
 
     def _one(self, order: str, fields: Mapping[str, str]) -> Any:
         try:
@@ -270,12 +269,6 @@ class WooCommerce(Platform):
 
     # ---- writing ----------------------------------------------------------------------------------------
 
-    def _names(self, parcel: Parcel) -> list[str]:
-        """What the shop may call the carrier, best first."""
-        code = self.carrier_code(parcel)
-        mapped = self.tools.carrier_map.get(parcel.carrier)
-        return [mapped] if mapped else [parcel.carrier_name or code, *NAMES.get(parcel.carrier, ())]
-
     def _to_meta(self, parcel: Parcel, numbers: Sequence[str], seen: Seen) -> Receipt:
         seen.more["providers"].append(self._names(parcel)[0])  # for the next parcel of this order, too
         sent = {NUMBER: ", ".join(numbers), PROVIDER: ", ".join(dict.fromkeys(seen.more["providers"]))}
@@ -308,63 +301,3 @@ class WooCommerce(Platform):
         self.field(reply.data, "meta_data")
         shown = tracking_key(number_of(reply.data)) == parcel.key and reply.data.get("status") == "fulfilled"
         return Receipt(parcel.id, str(self.field(reply.data, "id")), confirmed=shown)
-
-    def _to_plugin(self, parcel: Parcel, seen: Seen) -> Receipt:
-        mode, order = seen.more["mode"], seen.more["id"]
-        body = {"tracking_number": parcel.tracking_number, **self._provider(parcel, mode, order)}
-        path = f"/wp-json/{SPACES[mode]}/orders/{{}}/shipment-trackings"
-        data = self.post(path, self._address(seen) if mode == "ast" else order, json=body).data
-        number, entry = str(self.field(data, "tracking_number") or ""), str(self.field(data, "tracking_id") or "")
-        links = data.get("_links")
-        up = dicts(links.get("up"))[:1] if isinstance(links, dict) else []
-        found = re.search("/orders/([0-9]+)/?$", str(up[0].get("href")) if up else "")
-        if found and found[1] != order:
-            raise Rejected(self._astray(mode, found[1], entry))
-        if not data.get("tracking_provider"):
-            self.cache.put(f"providers {mode}", None, 0)  # what we took for a carrier of the shop is none any more
-        return Receipt(parcel.id, entry, confirmed=tracking_key(number) == parcel.key)
-
-    def _provider(self, parcel: Parcel, mode: str, order: str) -> dict[str, str]:
-        """The carrier by a name of the shop's own list, or else as custom, with its link."""
-        names = self._names(parcel)
-        known = self.cache.get(f"providers {mode}")
-        if not known:
-            data = self.get(f"/wp-json/{SPACES[mode]}/orders/{{}}/shipment-trackings/providers", order).data
-            known = [name for region in dicts(data) for name in region]
-            if not known:
-                raise NotUnderstood(f"{self.title} answered without carriers; switch some on in the tracking plugin")
-            self.cache.put(f"providers {mode}", known, DAY)
-        theirs = {letters(name): name for name in known}
-        for name in names:
-            if letters(name) in theirs:
-                return {"tracking_provider": theirs[letters(name)]}
-        custom = {"custom_tracking_provider": names[0]}
-        return custom | ({"custom_tracking_link": parcel.tracking_url} if parcel.tracking_url else {})
-
-    def _address(self, seen: Seen) -> str:
-        """What AST's POST understands as this order: its id, unless that is another order's number."""
-        order, number = seen.more["id"], seen.more["number"]
-        if number == order:
-            return str(order)
-        others = [row for row in self._search(order, {"_fields": "id,number"}) if str(row.get("number")) == order]
-        if all(str(row.get("id")) == order for row in others):
-            return str(order)
-        if re.fullmatch("[0-9]+", number):
-            return str(number)
-        raise Rejected(f"AST would put it on the order with number {order}; add it by hand to order {number}")
-
-    def _astray(self, mode: str, other: str, entry: str) -> str:
-        """Take back what landed on another order; says what happened."""
-        what = f"the shop's numbering plugin made order id {other} of it"
-        try:
-            self._remove(mode, other, entry)
-        except PlatformError:
-            return f"{what} and it could not be taken back; remove it there by hand, and add it to the right order"
-        return f"{what}; it was taken back, add it by hand"
-
-    def _remove(self, mode: str, order: str, entry: str) -> None:
-        path = f"/wp-json/{SPACES[mode]}/orders/{{}}/shipment-trackings/{{}}"
-        try:
-            self.call("DELETE", path, order, entry, repeatable=True)
-        except OrderNotFound:
-            pass  # gone already

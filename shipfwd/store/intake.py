@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -83,6 +84,11 @@ FROM temp.merged AS m CROSS JOIN shipments AS s ON s.integration_id = m.integrat
 WHERE s.state IN ('forwarded', 'sending')
     AND (m.carrier NOT IN ('', s.carrier) OR m.items NOT IN ('', s.items)) LIMIT 20
 """
+_UNDATED = """
+SELECT count(*) FROM temp.merged AS m CROSS JOIN shipments AS s ON s.integration_id = m.integration_id
+    AND s.order_id = m.order_id AND s.tracking_key = m.tracking_key
+WHERE m.created_at IS NULL AND s.id > ?
+"""
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,8 @@ class Intake:
 
     def put(self, rows: Iterable[tuple[int, Any]]) -> None:
         """Stage (integration id, importer.Row) pairs."""
-        folded: dict[str, str] = {}
+        folded: dict[str, str] = {}  # files repeat a few statuses and times
+        stamps: dict[datetime, str] = {}
 
         def plain() -> Iterator[tuple[Any, ...]]:
             for integration_id, row in rows:
@@ -121,6 +128,11 @@ class Intake:
                     if len(folded) > 10000:
                         folded.clear()
                     folded[status] = fold(status)
+                moment = row.created_at
+                if moment is not None and moment not in stamps:
+                    if len(stamps) > 10000:
+                        stamps.clear()
+                    stamps[moment] = stamp(moment)
                 yield (
                     row.line,
                     integration_id,
@@ -131,7 +143,7 @@ class Intake:
                     row.carrier,
                     status.strip(),
                     folded[status],
-                    stamp(row.created_at) if row.created_at else None,
+                    stamps[moment] if moment is not None else None,
                     row.tracking_url,
                     row.item_id,
                     row.sku,
@@ -189,10 +201,10 @@ class Intake:
         ]
         statuses = self._in_steps("statuses", (_PUT_STATUS, _SPREAD_STATUS), names)
         shipments = self._in_steps("merged", (_PUT_ORDERS, _PUT_SHIPMENTS), names)
-        added, undated = store._read(
-            "SELECT count(*), coalesce(sum(created_at = added_at), 0) FROM shipments WHERE id > ? AND added_run = ?",
-            (before, self._run),
-        )[0]
+        added = store._read("SELECT count(*) FROM shipments WHERE id > ? AND added_run = ?", (before, self._run))[0][0]
+        undated = store._read("SELECT count(*) FROM temp.merged WHERE created_at IS NULL")[0][0]
+        if undated and added < shipments:  # some may be of those that were known
+            undated = store._read(_UNDATED, (before,))[0][0]
         return Arrived(added, shipments - added, statuses, undated, too_late)
 
     def _in_steps(self, table: str, statements: tuple[str, ...], names: dict[str, Any]) -> int:

@@ -1,0 +1,84 @@
+"""What the benches share: alternate two commands, take medians, say a ratio against a goal."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+PYTHON = sys.executable
+BIN = Path(PYTHON).parent
+SHIPFWD = str(BIN / "shipfwd")
+FULL = os.environ.get("BENCH_FULL") == "1"  # the long form: 10,000,000 shipments
+
+
+def timed(command: list[str], env: dict[str, str] | None = None) -> float:
+    begun = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, env={**os.environ, **(env or {})}, check=False)
+    seconds = time.perf_counter() - begun
+    if done.returncode not in (0, 1, 4):
+        raise SystemExit(f"{command} ended with {done.returncode}: {done.stderr.decode()[-2000:]}")
+    return seconds
+
+
+def against(ours: list[str], peer: list[str], times: int = 15, env: dict[str, str] | None = None) -> tuple[float, float]:
+    """Medians in seconds, alternating, after one warm-up each."""
+    timed(ours, env), timed(peer, env)
+    a, b = [], []
+    for _ in range(times):
+        a.append(timed(ours, env))
+        b.append(timed(peer, env))
+    return statistics.median(a), statistics.median(b)
+
+
+def report(what: str, ours: float, peer: float, peer_name: str, goal: float) -> dict[str, object]:
+    """Print a line and return it: ratio of medians of one run."""
+    ratio = ours / peer
+    kept = "kept" if ratio <= goal else "MISSED"
+    print(f"{what:58} {ratio:6.2f} x {peer_name} (goal {goal:g}: {kept}; {ours * 1000:.0f} / {peer * 1000:.0f} ms)")
+    return {"what": what, "ratio": ratio, "peer": peer_name, "goal": goal}
+
+
+@contextmanager
+def stand_ins(latency_ms: float = 0, more: tuple[str, ...] = ()):
+    """`shipfwd simulate` in a process of its own; gives its address and the lines it said."""
+    process = subprocess.Popen(
+        [SHIPFWD, "simulate", "--latency-ms", str(latency_ms), *more], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not any("integration add sim-woocommerce" in line for line in lines):
+        lines.append(process.stdout.readline().strip())
+    try:
+        yield lines[0].split()[2].rstrip(";"), lines
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def register(database: Path, lines: list[str], platform: str, *more: str) -> dict[str, str]:
+    """Register the stand-in of a platform as it asks to be; the environment its secrets lie in."""
+    import shlex
+
+    env = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+    (command,) = (line for line in lines if line.startswith(f"shipfwd integration add sim-{platform} "))
+    words = [SHIPFWD, "-q", "--db", str(database), *shlex.split(command)[1:], *more]
+    subprocess.run(words, check=True, env={**os.environ, **env})
+    return env
+
+
+def orders_csv(path: Path, count: int, status: str = "New", first: int = 1) -> None:
+    """Rows in random order, as exports have them."""
+    import random
+
+    ids = list(range(first, first + count))
+    random.Random(7).shuffle(ids)
+    with path.open("w") as file:
+        file.write("order_id,tracking_number,carrier,order_status,created_at\n")
+        stamp = time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime(time.time() - 7200))
+        file.writelines(f"{100000000 + n},{620000000000000000000001 + n * 79190007},inpost,{status},{stamp}\n" for n in ids)

@@ -1,0 +1,73 @@
+"""Every request of the contract cases keeps the vendor's own description, and every answer looks like the vendor's.
+
+To add a platform, add a row.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from openapi import answer_problems, description, problems
+
+CASES = Path(__file__).parent.parent / "platforms"
+# platform → (description, what stands before its paths in our cases). The longest fitting prefix counts.
+APIS: dict[str, list[tuple[str, str]]] = {
+    "allegro": [("allegro.yaml", "")],
+}
+# What the descriptions leave out: token hosts.
+ELSEWHERE = {
+    "allegro": ["https://allegro.pl/auth/oauth/"],
+}
+# Answers that are wrong on purpose.
+CROOKED = {
+    "allegro": {"unknown_status", "token_ends_during_the_run"},
+}
+STEPS = [
+    pytest.param(name, step, id=f"{name}-{case}-{place}")
+    for name in APIS
+    for case, talk in json.loads((CASES / f"{name}.json").read_text())["cases"].items()
+    for place, step in enumerate({**one, "case": case} for one in talk["talk"])
+    if not step["path"].startswith(tuple(ELSEWHERE.get(name, ())))
+]
+ANSWERS = [
+    one
+    for one in STEPS
+    if not {"broken", "reply_text"} & set(one.values[1]) and one.values[1]["case"] not in CROOKED.get(one.values[0], ())
+]
+
+
+def api(name: str, path: str) -> tuple[str, str]:
+    """The description that a path belongs to, and the path in it."""
+    path = urlsplit(path).path
+    fitting = [(file, prefix) for file, prefix in APIS[name] if path.startswith(prefix)]
+    assert fitting, f"no description of {name} holds {path}"
+    file, prefix = max(fitting, key=lambda row: len(row[1]))
+    return file, path[len(prefix) :]
+
+
+@pytest.mark.parametrize(("name", "step"), STEPS)
+def test_a_request_keeps_the_description(name, step):
+    file, path = api(name, step["path"])
+    asked = problems(
+        file,
+        step["method"],
+        path,
+        query=step.get("query"),
+        headers=step.get("headers"),
+        body=step.get("sent", step.get("text")),
+        form=step.get("form"),
+    )
+    assert asked == []
+
+
+@pytest.mark.parametrize(("name", "step"), ANSWERS)
+def test_an_answer_looks_like_the_vendors(name, step):
+    file, path = api(name, step["path"])
+    assert answer_problems(file, step["method"], path, step.get("status", 200), step.get("reply")) == []
+
+
+def test_every_description_can_be_read():
+    assert all(description(file).document["paths"] for rows in APIS.values() for file, _ in rows)
