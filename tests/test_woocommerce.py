@@ -143,6 +143,25 @@ def test_a_lost_answer_of_a_meta_field_is_simply_asked_for_again(connect, sim, s
     assert shop.numbers("13") == ["JD0140"]
 
 
+def test_a_lost_answer_to_marking_and_to_removing_is_asked_for_again(connect, sim, shop):
+    adapter = connect()
+    sent(adapter)
+    sim.fail_next("woocommerce", "drop", match="^(PUT|DELETE)", times=1)
+    adapter.mark_sent("13", adapter.look(["13"])["13"])
+    assert [mail.order for mail in shop.mails] == ["13"]
+    sim.fail_next("woocommerce", "drop", match="^DELETE", times=1)
+    adapter.replace("13", parcel(), "JD0199", adapter.look(["13"])["13"])
+    assert shop.numbers("13") == ["JD0199"]
+
+
+def test_a_half_made_correction_is_finished_without_a_second_number(connect, shop):
+    adapter = connect()
+    sent(adapter)
+    shop.put("13", "JD0199")
+    adapter.replace("13", parcel(), "JD0199", adapter.look(["13"])["13"])
+    assert shop.numbers("13") == ["JD0199"]
+
+
 def test_a_hundred_orders_are_looked_up_in_one_call_and_the_missing_ones_one_by_one(connect, sim, shop):
     for id in range(100, 198):
         shop.add_order(str(id))
@@ -245,6 +264,23 @@ def test_the_list_of_carriers_is_asked_for_once(connect, sim, shop):
     sent(adapter, "14", number="JD0141")
     assert len(sim.calls("woocommerce", "providers")) == 1
     assert len(sim.calls("woocommerce", "GET .*/wp-json/?$")) == 1
+
+
+def test_a_carrier_that_the_shop_shows_as_nothing_makes_its_list_be_asked_for_anew(connect, sim, shop):
+    shop.add_order("14")
+    cache = Memory({"carriers ast": ["Old Van"]})
+    adapter = connect(cache)
+    assert sent(adapter, carrier="own-transport", name="Old Van")[0].confirmed
+    sent(adapter, "14", number="JD0141")
+    assert len(sim.calls("woocommerce", "providers")) == 1
+    assert "InPost" in cache["carriers ast"]
+
+
+def test_the_shops_index_is_read_as_a_stranger(connect, sim, shop):
+    connect().look(["13"])
+    index, order = sim.calls("woocommerce")
+    assert index.header("authorization") == ""
+    assert order.header("authorization").startswith("Basic ")
 
 
 def test_check_names_the_shop_whatever_the_scheme(connect, sim):

@@ -343,13 +343,7 @@ def integration_login(app: App, name: str) -> None:
     store = app.working_store()
     one = store.integration(name)
     with app.assembly(store) as assembly:
-        platform = assembly.desk(one).platform
-        identity = platform.login()
-        try:
-            assembly.identify(one, identity)
-        except ShipfwdError:
-            app.vault().wipe_tokens(one.id)
-            raise
+        identity = assembly.login(one)
     app.say(f"{name} is logged in as {identity}")
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shipfwd import __version__
 from shipfwd.errors import (
     CarrierNotAccepted,
     ConfigError,
@@ -31,6 +30,7 @@ from shipfwd.errors import (
 )
 from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Seen, Setting, tracking_key
 from shipfwd.platforms._oauth import OAuth
+from shipfwd.platforms.base import VERSION
 
 MEDIA = "application/vnd.allegro.public.v1+json"
 JSON = {"Content-Type": MEDIA}
@@ -91,7 +91,7 @@ class Allegro(OAuth):
 
     def headers(self) -> Mapping[str, str]:
         page = f" (+{self.values['app_url']})" if self.values.get("app_url") else ""
-        agent = f"{self.values['app_name'].strip().replace(' ', '-')}/{__version__}{page}"
+        agent = f"{self.values['app_name'].strip().replace(' ', '-')}/{VERSION}{page}"
         if not (agent.isascii() and agent.isprintable()):
             raise ConfigError("app_name and app_url are sent in a header: write them without accents")
         return {"Authorization": f"Bearer {self.access_token()}", "Accept": MEDIA, "User-Agent": agent}

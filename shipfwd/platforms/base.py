@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
+from shipfwd import __version__ as VERSION  # noqa: N812, F401  (for User-Agents; adapters import only from here)
 from shipfwd.errors import (
     AuthFailed,
     CarrierNotAccepted,
@@ -331,11 +332,15 @@ class Platform:
             "application/json" if json is not None else "application/x-www-form-urlencoded" if form is not None else ""
         )
 
+        used = ""  # the access token that the last try went with
+
         def once() -> Reply:
+            nonlocal used
             merged: dict[str, str] = {"Accept": "application/json"}
             if kind:
                 merged["Content-Type"] = kind
             merged.update(self.headers() if auth else {})
+            used = token.access if auth and (token := self.tokens.current()) else ""
             merged.update(headers or {})
             return self.wire.send(
                 Request(method, self.url(path, *parts, base=base) + query, merged, body),
@@ -348,11 +353,10 @@ class Platform:
                 sign=self.sign if auth else lambda request, now: {},
             )
 
-        stale = token.access if auth and (token := self.tokens.current()) else ""
         try:
             return once()
         except AuthFailed:
-            if not (auth and self.renew_access(stale)):
+            if not (auth and self.renew_access(used)):
                 raise
             return once()  # a 401 means that it was not processed
 

@@ -274,7 +274,7 @@ class WooCommerce(Trackings):
         sent = {NUMBER: ", ".join(numbers), PROVIDER: ", ".join(dict.fromkeys(seen.more["providers"]))}
         body = {"meta_data": [{"key": key, "value": value} for key, value in sent.items()]}
         params = {"_fields": "id,status,meta_data"}
-        reply = self.put(ORDER, seen.more["id"], params=params, json=body, repeatable=True)
+        reply = self.put(ORDER, seen.more["id"], params=params, json=body)
         there = joined(metas(self.field(reply.data, "meta_data"), NUMBER))
         return Receipt(parcel.id, confirmed=parcel.key in map(tracking_key, there))
 
