@@ -81,7 +81,7 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> list[Attempt]:
     if isinstance(seen.refusal, (NotOurs, Rejected, CarrierNotAccepted, NumberNotAccepted)):
         raise seen.refusal
     how = f"{old} → {new}"
-    if seen.has(new):
+    if seen.has(new) and not (platform.correct == "replace" and seen.has(old)):
         how += ": it was there already"
     elif platform.correct == "replace":
         platform.replace(one.order_id, one.parcel, new, seen)

@@ -380,7 +380,7 @@ class Forwarder:
             self.run.done += 1
             if outcome.adopted:
                 tally.adopted.add(one.id)
-            if outcome.state in ("failed", "blocked") and one.by_hand:
+            if outcome.state in ("failed", "blocked"):
                 tally.codes.add(1)
             if outcome.next_attempt_at or outcome.state == "forwarded" and outcome.kind:
                 tally.codes.add(4)

@@ -184,7 +184,7 @@ def _renew_logins(run: Run, assembly: Assembly, integrations: Sequence[Integrati
 def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> None:
     """What will not arrive unless someone acts, and by when; once per shipment and reason."""
     store, config, told = run.store, assembly.config, run.tally.told
-    troubled = store.newly_in_trouble(sorted(run.tally.touched))
+    troubled = store.newly_in_trouble()
     late = store.overdue()
     slot = schedule.next_slots(run.clock(), config.times, config.zone, 1)[0]
     leaving = [row for one in integrations for row in store.leaving_window(one, slot, config.window)]
@@ -208,7 +208,7 @@ def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> N
             told.append(f"{name}: {what}: {first['state']}: {title}{reason}")
     if troubled or late or leaving:
         run.tally.codes.add(1)
-        store.mark_told([*troubled, *late, *leaving])
+        store.mark_told([*late, *leaving])
     for integration in integrations:
         ends = assembly.vault.login_expires_at(integration.id)
         if (

@@ -124,13 +124,13 @@ class Platform:
     # How it may be called
     rates: ClassVar[tuple[Rate, ...]] = ()
     concurrency: ClassVar[int] = 8
-    look_batch: ClassVar[int] = 1
+    look_batch: int = 1
     throttled_seconds: ClassVar[float] = 1.0  # first pause after a 429 without Retry-After
     host_key: ClassVar[str] = "client_id"  # setting or secret that its limits are counted by
 
     # What a write means there
     parcels: str = "many"  # many | joined | items | one
-    together: ClassVar[bool] = False  # several parcels of an order go in one write
+    together: bool = False  # several parcels of an order go in one write
     proof: str = "answer"  # answer: the reply carries the number | read: a later look proves it
     repeat: str = "doubles"  # doubles | harmless
     read_back: ClassVar[bool] = True  # `look` shows the numbers on an order
@@ -332,15 +332,17 @@ class Platform:
             "application/json" if json is not None else "application/x-www-form-urlencoded" if form is not None else ""
         )
 
-        used = ""  # the access token that the last try went with
+        used = ""  # the access token of the last try; "" when it was fetched for that very call
 
         def once() -> Reply:
             nonlocal used
             merged: dict[str, str] = {"Accept": "application/json"}
             if kind:
                 merged["Content-Type"] = kind
-            merged.update(self.headers() if auth else {})
-            used = token.access if auth and (token := self.tokens.current()) else ""
+            if auth:
+                before = self.tokens.current()
+                merged.update(self.headers())
+                used = before.access if before and before == self.tokens.current() else ""
             merged.update(headers or {})
             return self.wire.send(
                 Request(method, self.url(path, *parts, base=base) + query, merged, body),

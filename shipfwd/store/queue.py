@@ -60,6 +60,7 @@ _STATUS_NOW = """
 _SETTLE = """
 UPDATE shipments SET state = :state, reason = :reason, kind = :kind, next_attempt_at = :next_attempt_at,
     in_doubt_since = :in_doubt_since, run_id = NULL,
+    told = iif(:state IN ('failed', 'blocked') AND told <> :state || '|' || :reason, '', told),
     forwarded_at = iif(:state = 'forwarded', coalesce(forwarded_at, :now), forwarded_at),
     confirmed_at = iif(:confirmed, coalesce(confirmed_at, :now), confirmed_at),
     status_sent_at = iif(:status_sent, coalesce(status_sent_at, forwarded_at, :now), status_sent_at),
@@ -249,7 +250,7 @@ class QueueStore(Connected):
         """Fail what has been due for GIVE_UP without success and is not in doubt; their ids."""
         with self._write() as db:
             rows = db.execute(
-                "UPDATE shipments SET state = 'failed', kind = 'GaveUp', next_attempt_at = NULL,"
+                "UPDATE shipments SET state = 'failed', kind = 'GaveUp', next_attempt_at = NULL, told = '',"
                 " reason = 'due since ' || due_at || ' without success' || iif(reason <> '', ': ' || reason, '')"
                 " WHERE integration_id = ? AND state = 'pending' AND due_at IS NOT NULL AND due_at < ?"
                 " AND in_doubt_since IS NULL RETURNING id",
@@ -546,7 +547,7 @@ class QueueStore(Connected):
         """A number that was accepted is not there: pending (once more) or failed."""
         with self._write() as db:
             db.execute(
-                "UPDATE shipments SET state = ?, reason = ?, kind = 'Missing', next_attempt_at = NULL"
+                "UPDATE shipments SET state = ?, reason = ?, kind = 'Missing', next_attempt_at = NULL, told = ''"
                 " WHERE id = ? AND state = 'forwarded' AND confirmed_at IS NULL",
                 (state, reason, shipment_id),
             )

@@ -153,17 +153,20 @@ class ReportStore(Connected):
 
     # ---- nothing is lost in silence ---------------------------------------------------------------------
 
-    def newly_in_trouble(self, ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Those of a run's shipments that are failed or blocked for a reason not told yet."""
-        return [
-            row
-            for start in range(0, len(ids), 500)
-            for row in self.status(ids=ids[start : start + 500], states=["failed", "blocked"])
-            if self._told(row["id"]) != f"{row['state']}|{row['reason']}"
-        ]
+    def newly_in_trouble(self) -> list[dict[str, Any]]:
+        """Failed and blocked shipments whose reason nobody was told yet; from now on they count as told.
 
-    def _told(self, shipment_id: int) -> str:
-        return str(self._read("SELECT told FROM shipments WHERE id = ?", (shipment_id,))[0][0])
+        Also those of a run that was killed before it could say so.
+        """
+        with self._write() as db:
+            ids = [
+                row["id"]
+                for row in db.execute(
+                    "UPDATE shipments SET told = state || '|' || reason"
+                    " WHERE state IN ('failed', 'blocked') AND told = '' RETURNING id"
+                ).fetchall()
+            ]
+        return [row for start in range(0, len(ids), 500) for row in self.status(ids=ids[start : start + 500])]
 
     def overdue(self, since: timedelta = timedelta(hours=6), limit: int = 1000) -> list[dict[str, Any]]:
         """Due for longer than `since` without success, not told yet."""
@@ -194,7 +197,7 @@ class ReportStore(Connected):
         with self._write() as db:
             db.executemany(
                 "UPDATE shipments SET told = ? WHERE id = ?",
-                [(row.get("told") or f"{row['state']}|{row['reason']}", row["id"]) for row in rows],
+                [(row["told"], row["id"]) for row in rows],
             )
 
     def login_warned(self, integration_id: int, login_expires_at: str) -> bool:

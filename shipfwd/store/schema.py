@@ -104,6 +104,7 @@ CREATE INDEX shipments_doubt ON shipments (integration_id, next_attempt_at)
 CREATE INDEX shipments_sending ON shipments (run_id) WHERE state = 'sending';
 CREATE INDEX shipments_blocked ON shipments (integration_id, id) WHERE state = 'blocked';
 CREATE INDEX shipments_failed ON shipments (integration_id, id) WHERE state = 'failed';
+CREATE INDEX shipments_untold ON shipments (id) WHERE state IN ('failed', 'blocked') AND told = '';
 CREATE INDEX shipments_unproven ON shipments (integration_id, forwarded_at)
     WHERE state = 'forwarded' AND confirmed_at IS NULL;
 
