@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -52,8 +53,8 @@ class Secrets(Mapping[str, str]):
 class Drawer:
     """Cached answers of one integration, in the store (platforms.base.Cache)."""
 
-    def __init__(self, store: Store, integration_id: int) -> None:
-        self._store, self._id = store, integration_id
+    def __init__(self, store: Store, integration_id: int, dry: bool = False) -> None:
+        self._store, self._id, self._dry = store, integration_id, dry
         self._near: dict[str, tuple[float, Any]] = {}
 
     def get(self, key: str) -> Any:
@@ -66,7 +67,8 @@ class Drawer:
         return value
 
     def put(self, key: str, value: Any, seconds: float) -> None:
-        self._store.put_cached(self._id, key, value, seconds)
+        if not self._dry:  # a dry run keeps what it learns to itself
+            self._store.put_cached(self._id, key, value, seconds)
         self._near[key] = (self._store.clock().timestamp() + min(seconds, 60), value)
 
 
@@ -107,16 +109,18 @@ class Assembly:
         self._dry_run, self._trace = dry_run, trace
         self._ask, self._tell = ask or _nobody, tell or _nobody
         self._network: Network | None = None
+        self._lock = threading.Lock()
         self._channels: list[Channel] = []
 
     @property
     def network(self) -> Network:
-        if self._network is None:
-            from shipfwd.http import Network
+        from shipfwd.http import Network
 
-            folder = locks_folder(self.store.path)
-            self._network = Network(self.redactor, self.clock, self.wait, folder, self._dry_run, self._trace)
-        return self._network
+        with self._lock:  # integrations are put together at once, and share one
+            if self._network is None:
+                folder = locks_folder(self.store.path)
+                self._network = Network(self.redactor, self.clock, self.wait, folder, self._dry_run, self._trace)
+            return self._network
 
     def login(self, integration: Integration) -> str:
         """Log in and keep the tokens; the identity. Another account than before is refused, and nothing is kept."""
@@ -147,7 +151,7 @@ class Assembly:
                 secrets=secrets,
                 wire=Talk(channel),
                 tokens=tokens or self._drawer(integration, secrets),
-                cache=Drawer(self.store, integration.id),
+                cache=Drawer(self.store, integration.id, self._dry_run),
                 carrier_map=integration.carrier_map,
                 now=self.clock,
                 wait=self.wait,

@@ -121,6 +121,8 @@ class Doctor:
             again = f"if it never held anything: rm {_q(self.db)}"
             self.tell("trouble", "database", f"{self.db} is empty; {hint}restore it from a backup, or {again}")
             return
+        if wal and not Path(f"{self.db}-shm").exists():
+            self.tell("note", "database", "its -wal comes from a copy, and what it holds is not counted here")
         self.store = examined(self.db, self._clock)
         self.safely("integrations", self._integrations)
         if damage := self.store.damage():
@@ -128,10 +130,8 @@ class Doctor:
                 f"the database {self.db} is damaged ({damage}); keep a copy, then try: "
                 f"sqlite3 {_q(self.db)} .recover | sqlite3 repaired.db, and run: shipfwd --db repaired.db doctor"
             )
-        self.tell("ok", "database", f"{self.db} is whole, {_size(self.db) / 1e6:.1f} MB")
-        if wal and not Path(f"{self.db}-shm").exists():
-            self.tell("note", "database", "its -wal was left by another machine or a copy and is not counted here")
-        elif wal > BIG_WAL:
+        self.tell("ok", "database", f"{self.db} is whole, {(_size(self.db) + wal) / 1e6:.1f} MB")
+        if wal > BIG_WAL:
             why = "something keeps reading the database; the next run folds it in once that has ended"
             self.tell("note", "database", f"its -wal has grown to {wal / 1e6:.0f} MB: {why}")
 
@@ -289,10 +289,10 @@ class Doctor:
             except ShipfwdError as error:
                 self.tell(level, one.name, str(error))
         if unknown:
-            self.tell("note", one.name, f"{', '.join(unknown)} comes from a command, which was not run here")
+            self.tell("note", one.name, f"{', '.join(unknown)}: from a command, which was not run here")
         if inherited:
-            passed = "cron does not pass it on; set it in the crontab, or use file:"
-            self.tell("note", one.name, f"{', '.join(inherited)} comes from the environment: {passed}")
+            passed = "which cron does not pass on: set it in the crontab, or use file:"
+            self.tell("note", one.name, f"{', '.join(inherited)}: from the environment, {passed}")
 
     def _login(self, one: Integration, cls: type[Platform], level: str) -> str:
         """How the login stands; words for the case that all is well."""

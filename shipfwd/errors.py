@@ -3,7 +3,8 @@
 ShipfwdError                         exit
 ├─ UsageError                         2   wrong arguments or a refused setting; nothing was done
 ├─ ConfigError                        3   fix the configuration, credentials or file; the integration rests
-│  └─ AuthFailed                      3   the platform refuses our credentials; the integration rests
+│  ├─ AuthFailed                      3   the platform refuses our credentials; the integration rests
+│  └─ StoreFailed                     3   the database cannot be used; the run ends, what it holds is looked up later
 ├─ Interrupted                      130   a signal came; what was finished is recorded
 └─ PlatformError                          about one order or shipment; raised by adapters and by http.py
    ├─ TryLater                        4   retrying; `after` seconds, when the platform said so
@@ -39,6 +40,10 @@ class ConfigError(ShipfwdError):
 
 class AuthFailed(ConfigError):
     """The platform refuses our credentials."""
+
+
+class StoreFailed(ConfigError):
+    """The database cannot be read or written now. What was in flight may have arrived and is not recorded."""
 
 
 class Interrupted(ShipfwdError):

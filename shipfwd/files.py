@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from shipfwd.errors import ConfigError
 
@@ -106,6 +107,35 @@ def atomic_write(path: str | Path, data: bytes, mode: int | None = 0o600, *, alo
                 pass
             raise
         _sync_folder(folder)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[IO[str]]:
+    """A text file to write that takes the place of `path` when all is written; its rights follow the umask.
+
+    A reader sees the old or the new. What is no regular file (/dev/stdout, a pipe) is simply written to.
+    """
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "w", encoding="utf-8", newline="") as plain:
+                yield plain
+            return
+        target = os.path.realpath(path)
+        temporary = f"{target}.{os.urandom(6).hex()}.tmp"
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            with open(fd, "w", encoding="utf-8", newline="") as file:
+                _keep_owner(fd, target)
+                yield file
+            os.replace(temporary, target)
+        except BaseException:
+            try:
+                os.unlink(temporary)
+            except OSError:
+                pass
+            raise
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None
 

@@ -5,12 +5,14 @@ One loop decides everything that is the same for all platforms; an adapter only 
 
 from __future__ import annotations
 
+import re
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from shipfwd import schedule
 from shipfwd.errors import (
@@ -25,7 +27,10 @@ from shipfwd.errors import (
     PlatformError,
     Refused,
     Rejected,
+    ShipfwdError,
+    StoreFailed,
     TryLater,
+    Unavailable,
 )
 from shipfwd.http import Channel, Talk, WouldSend
 from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
@@ -46,6 +51,19 @@ class OneNumber(PlatformError):
 
 class NeedsItems(PlatformError):
     """A further parcel of an order, where the platform must know what lies in it."""
+
+
+class Task(NamedTuple):
+    """One order to work on.
+
+    seen, problem   what a batch's look found or raised.   looked   there was one.   looks   its record.
+    """
+
+    group: list[Claimed]
+    seen: Seen | None = None
+    problem: Exception | None = None
+    looked: bool = False
+    looks: tuple[Exchange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +96,7 @@ class Forwarder:
         self.integration, self.platform = desk.integration, desk.platform
         self.only_run = only_run
         self.resting = ""
-        self._queue: deque[tuple[list[Claimed], Seen | None, Exception | None, bool]] = deque()
+        self._queue: deque[Task] = deque()
         self._chosen = chosen
         self._exhausted = False
         self._feeding = False
@@ -102,7 +120,7 @@ class Forwarder:
             for thread in threads:
                 if thread.ident:
                     thread.join()
-        left = [one for group, *_ in self._queue for one in group]
+        left = [one for task in self._queue for one in task.group]
         if self._chosen:
             left += [one for group in self._chosen for one in group]
         if left and not self.run.dry:
@@ -115,21 +133,35 @@ class Forwarder:
         return bool(self.resting) or self.run.stopping
 
     def _worker(self, once: bool = False) -> None:
-        while (task := self._next()) is not None:
-            group, seen, problem, looked = task
-            try:
-                self._order(group, seen, problem, looked)
-            except Interrupted:
-                self._give_back(group)
-            except ConfigError as error:
-                self._give_back(group)
-                self._rest(error)
-            except Exception as error:  # a bug: this order fails, the run goes on
-                self._bug(group, error)
-            if once:
-                return
+        try:
+            while (task := self._next()) is not None:
+                self._safely(task)
+                if once:
+                    return
+        except Interrupted:
+            pass
+        except ConfigError as error:
+            self._rest(error)
+            if isinstance(error, StoreFailed):  # not given back: what left unrecorded is in doubt once this run is gone
+                self.run.stop(error.exit_code)
+        except Exception as error:
+            self._rest(ConfigError("a bug in shipfwd stopped it"))
+            self._tell_bug("while looking for what is due", error)
 
-    def _next(self) -> tuple[list[Claimed], Seen | None, Exception | None, bool] | None:
+    def _safely(self, task: Task) -> None:
+        try:
+            self._order(task)
+        except Interrupted:
+            self._give_back(task.group)
+        except StoreFailed:
+            raise
+        except ConfigError as error:
+            self._give_back(task.group)
+            self._rest(error)
+        except Exception as error:  # a bug: this order fails, the run goes on
+            self._bug(task.group, error)
+
+    def _next(self) -> Task | None:
         with self._news:
             while True:
                 if self.halted:
@@ -142,7 +174,7 @@ class Forwarder:
                 if not self._feeding:
                     return None
                 self._news.wait(1.0)
-        tasks: list[tuple[list[Claimed], Seen | None, Exception | None, bool]] = []
+        tasks: list[Task] = []
         try:
             tasks = self._feed()
         finally:
@@ -153,7 +185,7 @@ class Forwarder:
                 self._news.notify_all()
         return self._next()
 
-    def _feed(self) -> list[tuple[list[Claimed], Seen | None, Exception | None, bool]]:
+    def _feed(self) -> list[Task]:
         """The next orders, looked up in batches where the platform allows that."""
         size = max(self.platform.look_batch, self.desk.concurrency)
         if self._chosen is not None:
@@ -165,48 +197,56 @@ class Forwarder:
         else:
             groups = self.store.claim(self.run.id, self.integration, size, self.only_run)
         if self.platform.look_batch == 1 or len(groups) < 2:
-            return [(group, None, None, False) for group in groups]
-        tasks: list[tuple[list[Claimed], Seen | None, Exception | None, bool]] = []
+            return [Task(group) for group in groups]
+        tasks: list[Task] = []
         for start in range(0, len(groups), self.platform.look_batch):
             part = groups[start : start + self.platform.look_batch]
             orders = [group[0].order_id for group in part]
+            talk = Talk(self.desk.channel)
             try:
-                seen = self.platform.over(Talk(self.desk.channel)).look(orders)
-                tasks += [(group, seen.get(group[0].order_id), None, True) for group in part]
+                seen = self.platform.over(talk).look(orders)
+                looks = tuple(replace(one, answer=f"(one answer for {len(part)} orders)") for one in talk.exchanges)
+                tasks += [Task(group, seen.get(group[0].order_id), None, True, looks) for group in part]
             except TryLater as error:
-                tasks += [(group, None, error, True) for group in part]
-            except PlatformError:  # one bad order must not fail its neighbours: they are looked up one by one
-                tasks += [(group, None, None, False) for group in part]
+                tasks += [Task(group, None, error, True, tuple(talk.exchanges)) for group in part]
             except (Interrupted, ConfigError) as error:
                 if not self.run.dry:
                     self.store.release(self.run.id, [one for group in groups for one in group])
                 if isinstance(error, ConfigError):
                     self._rest(error)
                 return []
+            except Exception:  # one bad order, or a bug, must not fail its neighbours: they are looked up one by one
+                tasks += [Task(group) for group in part]
         return tasks
 
     # ---- one order --------------------------------------------------------------------------------------
 
-    def _order(self, group: list[Claimed], seen: Seen | None, problem: Exception | None, looked: bool) -> None:
+    def _order(self, task: Task) -> None:
+        group, seen, problem, looked, looks = task
         order = group[0].order_id
         talk = Talk(self.desk.channel)
+        talk.exchanges += looks
         platform = self.platform.over(talk)
         todo: list[Claimed] = []
+        unfit: dict[int, Exception] = {}  # what can be looked up and not be written
         for one in group:
             try:
                 platform.check_number(one.parcel)
                 platform.preflight(one.parcel)
             except (CarrierNotAccepted, NumberNotAccepted, NotOurs) as error:
-                if one.in_doubt_since is None:
+                if one.in_doubt_since is None and one.before != "forwarded":
                     self._settle([(one, self._blocked(one, error))], "preflight", [])
                     continue
+                unfit[one.id] = error
             except PlatformError as error:
                 self._settle([(one, self._react(one, error, None))], "look", talk.exchanges)
                 continue
             todo.append(one)
         if not todo:
             return
-        if problem is None and not looked and platform.needs_look([one.parcel for one in todo]):
+        # A person's --again writes only what is absent, and a lost answer is looked for, whatever a repeat would do.
+        must = any(one.before == "forwarded" or one.in_doubt_since is not None for one in todo)
+        if problem is None and not looked and (must or platform.needs_look([one.parcel for one in todo])):
             try:
                 seen = platform.look([order]).get(order)
                 looked = True
@@ -219,28 +259,36 @@ class Forwarder:
         if problem is not None:
             self._settle([(one, self._react(one, problem, None)) for one in todo], "look", talk.exchanges)
             return
-        self._write(order, todo, seen or Seen(), talk, platform)
+        self._write(order, todo, seen or Seen(), talk, platform, unfit)
+        if self.desk.marks and not self.run.dry:
+            for wanted, tries in self.store.wanted_sent(self.integration, 1, order):
+                self._mark(wanted, tries, seen if looked else None, talk, platform)
 
-    def _write(self, order: str, todo: list[Claimed], seen: Seen, talk: Talk, platform: Platform) -> None:
-        """Adopt what is there, hold back what must wait, send the rest; then mark the order as sent if it is time."""
+    def _write(
+        self, order: str, todo: list[Claimed], seen: Seen, talk: Talk, platform: Platform, unfit: dict[int, Exception]
+    ) -> None:
+        """Adopt what is there, hold back what must wait, send the rest."""
         going: list[Claimed] = []
         looks = list(talk.exchanges)
         journalled: set[int] = set()  # whose looks stand in the journal already, before the write that followed them
         for one in todo:
             verdict = self._verdict(one, seen, order)
+            if verdict is None and one.id in unfit:
+                verdict = self._blocked(one, unfit[one.id])
             if verdict is None:
                 going.append(one)
             else:
-                self._settle([(one, verdict)], "look", looks)
+                self._settle([(one, verdict)], "look", looks, answered=True)
                 journalled.add(one.id)
         parts = [going] if platform.together and going else [[one] for one in going]
-        stopped: Exception | None = None
+        stopped: TryLater | None = None
         for part in parts:
             if stopped is not None:
-                self._settle([(one, self._react(one, stopped, None)) for one in part], "forward", [])
+                later = Unavailable(str(stopped), after=stopped.after)
+                self._settle([(one, self._react(one, later, None, written=True)) for one in part], "forward", [])
                 continue
             if (late := self._conflict(part[0], seen, order)) is not None:
-                self._settle([(one, late) for one in part], "forward", [])
+                self._settle([(one, replace(late, shipment_id=one.id)) for one in part], "forward", [], answered=True)
                 continue
             begun = len(talk.exchanges)
             left_at: list[datetime] = []
@@ -253,17 +301,13 @@ class Forwarder:
                 self._rehearse(part, would)
                 continue
             except PlatformError as error:
-                outcomes = [
-                    (one, self._react(one, error, left_at[0] if left_at else None, written=True)) for one in part
-                ]
+                when = left_at[-1] if left_at else None
+                outcomes = [(one, self._react(one, error, when, written=True)) for one in part]
                 stopped = error if isinstance(error, TryLater) else None
             finally:
                 talk.intent = None
             told = [] if journalled >= {one.id for one in part} else looks
             self._settle(outcomes, "forward", [*told, *talk.exchanges[begun:]])
-        if self.desk.marks and not self.run.dry:
-            for wanted, tries in self.store.wanted_sent(self.integration, 1, order):
-                self._mark(wanted, tries, seen, talk, platform)
 
     def _intent(
         self, part: Sequence[Claimed], left_at: list[datetime], looks: Sequence[Exchange], journalled: set[int]
@@ -274,7 +318,9 @@ class Forwarder:
 
         def leave(exchange: Exchange) -> None:
             left_at.append(self.run.clock())
-            lines = _lines(part, looks) + [Attempt(one.id, "forward", "left", exchange=exchange) for one in part]
+            lines = _lines([one for one in part if one.id not in journalled], looks) + [
+                Attempt(one.id, "forward", "left", exchange=exchange) for one in part
+            ]
             self.store.leave(self.run.id, lines)
             journalled.update(one.id for one in part)
 
@@ -285,14 +331,22 @@ class Forwarder:
         if seen.has(one.parcel.tracking_number):
             return self._done(one, adopted=True, confirmed=True)
         if one.in_doubt_since is not None:
-            until = one.in_doubt_since + timedelta(seconds=self.desk.doubt_seconds)
-            if not self.platform.read_back and self.platform.repeat != "harmless":
-                return self._react(one, OutcomeUnknown("its outcome was lost"), one.in_doubt_since, written=True)
-            if not one.due or not (self.integration.enabled or one.by_hand):
+            now = self.run.clock()
+            since = min(one.in_doubt_since, now)  # later than now: the clock was put back
+            until = since + timedelta(seconds=self.desk.doubt_seconds)
+            if (seen.partial or not self.platform.read_back) and self.platform.repeat != "harmless":
+                return self._unreadable(one, since)
+            live = one.due and (self.integration.enabled or one.by_hand)
+            if now < until and not (live and self.platform.repeat == "harmless"):
+                then = "sent again after the wait" if live else "looked for once more after the wait"
+                reason = f"a write left and its answer was lost; not there yet, {then}"
+                return Settlement(one.id, "pending", reason, "InDoubt", until, since)
+            if not live:
                 return Settlement(one.id, "pending")
-            if self.platform.repeat != "harmless" and self.run.clock() < until:
-                reason = "a write left and its answer was lost; not there yet, sent again after the wait"
-                return Settlement(one.id, "pending", reason, "InDoubt", until, one.in_doubt_since)
+        if one.before == "forwarded" and seen.partial:
+            there = ", ".join(seen.numbers)
+            reason = f"{self.platform.title} shows {there} and may hold more; whether this one is there cannot be read"
+            return Settlement(one.id, "forwarded", reason)
         if isinstance(seen.refusal, Exception):
             return self._react(one, seen.refusal, None)
         return self._conflict(one, seen, order)
@@ -334,6 +388,12 @@ class Forwarder:
         receipt = next(receipt for receipt in receipts if receipt.parcel_id == one.id)
         return self._done(one, confirmed=receipt.confirmed, remote_id=receipt.remote_id)
 
+    def _unreadable(self, one: Claimed, since: datetime) -> Settlement:
+        """A write whose answer was lost and that no look can find: only a person can."""
+        where = self.platform.where.format(order=one.order_id) or self.platform.title
+        reason = f"may have arrived; check at {where}, then: shipfwd settle {one.id} --arrived (or --not-arrived)"
+        return Settlement(one.id, "failed", reason, "OutcomeUnknown", None, since)
+
     def _blocked(self, one: Claimed, error: Exception) -> Settlement:
         return Settlement(one.id, "blocked", _advice(error, one, self.integration), type(error).__name__)
 
@@ -344,15 +404,11 @@ class Forwarder:
         if isinstance(error, OutcomeUnknown) and written:
             since = left_at or now
             if not self.platform.read_back and self.platform.repeat != "harmless":
-                where = self.platform.where.format(order=one.order_id) or self.platform.title
-                reason = (
-                    f"may have arrived; check at {where}, then: shipfwd settle {one.id} --arrived (or --not-arrived)"
-                )
-                return Settlement(one.id, "failed", reason, kind, None, since)
+                return self._unreadable(one, since)
             until = since + timedelta(seconds=self.desk.doubt_seconds)
             return Settlement(one.id, "pending", f"in doubt: {reason}", kind, until, since)
         if isinstance(error, TryLater):
-            if one.before == "forwarded":
+            if one.before == "forwarded" and not written:
                 return Settlement(one.id, "forwarded", f"looked for again without success: {reason}", kind)
             after = (error.after or NOT_READY) if isinstance(error, NotReady) else error.after
             at = schedule.retry_at(one.tries, now, after, self.desk.random)
@@ -362,7 +418,14 @@ class Forwarder:
             return self._blocked(one, error)
         return Settlement(one.id, "failed", reason, kind)
 
-    def _settle(self, outcomes: Sequence[tuple[Claimed, Settlement]], step: str, exchanges: Sequence[Exchange]) -> None:
+    def _settle(
+        self,
+        outcomes: Sequence[tuple[Claimed, Settlement]],
+        step: str,
+        exchanges: Sequence[Exchange],
+        answered: bool = False,
+    ) -> None:
+        """Record outcomes. `answered`: the platform's answer was good, whatever follows from it for the shipment."""
         if self.run.dry:
             for one, outcome in outcomes:
                 word = "is there already" if outcome.adopted else f"would be {outcome.state}: {outcome.reason}"
@@ -373,9 +436,11 @@ class Forwarder:
             word = "adopted" if outcome.adopted else _word(outcome)
             lines.append(Attempt(one.id, step, word, outcome.reason))
         order = outcomes[0][0].order_id
-        self.store.settle(self.run.id, self.integration.id, [outcome for _, outcome in outcomes], lines, order)
+        held = self.store.settle(self.run.id, self.integration.id, [outcome for _, outcome in outcomes], lines, order)
         tally = self.run.tally
         for one, outcome in outcomes:
+            if one.id not in held:  # settled before, by this run or by whoever took it over
+                continue
             tally.touched.add(one.id)
             self.run.done += 1
             if outcome.adopted:
@@ -384,17 +449,18 @@ class Forwarder:
                 tally.codes.add(1)
             if outcome.next_attempt_at or outcome.state == "forwarded" and outcome.kind:
                 tally.codes.add(4)
-        self._count_equal(outcomes)
+        self._count_equal(outcomes, answered)
 
-    def _count_equal(self, outcomes: Sequence[tuple[Claimed, Settlement]]) -> None:
+    def _count_equal(self, outcomes: Sequence[tuple[Claimed, Settlement]], answered: bool) -> None:
         """Five equal errors in a row that name no order or carrier: the trouble is not the order's."""
         with self._news:
             for one, outcome in outcomes:
-                if not outcome.kind or outcome.kind in NAMES_AN_ORDER:
+                if answered or not outcome.kind or outcome.kind in NAMES_AN_ORDER:
                     self._last_error, self._equal = "", 0
                     continue
-                text = f"{outcome.kind} {outcome.reason}".replace(one.order_id, "").replace(str(one.id), "")
-                text = text.replace(one.parcel.tracking_number, "")
+                text = f"{outcome.kind} {outcome.reason}".replace(one.parcel.tracking_number, "")
+                for own in (one.order_id, str(one.id)):
+                    text = re.sub(rf"(?<![\w.:]){re.escape(own)}(?!\w)", "", text)
                 self._equal = self._equal + 1 if text == self._last_error else 1
                 self._last_error = text
             if self._equal >= EQUAL_ERRORS and not self.resting:
@@ -418,16 +484,19 @@ class Forwarder:
             self.store.release(self.run.id, group)
 
     def _bug(self, group: Sequence[Claimed], error: Exception) -> None:
-        self.run.tally.codes.add(70)
-        text = "".join(traceback.format_exception(error))
-        self.run.tally.told.append(
-            f"bug in shipfwd at order {group[0].order_id} of {self.integration.name}; please report:\n"
-            + self.desk.channel.network.redactor.redact(text)
-        )
+        self._tell_bug(f"at order {group[0].order_id}", error)
         failed = Settlement(
             0, "failed", f"a bug in shipfwd stopped it ({type(error).__name__}); please report it", "Bug"
         )
         self._settle([(one, replace(failed, shipment_id=one.id)) for one in group], "forward", [])
+
+    def _tell_bug(self, where: str, error: Exception) -> None:
+        self.run.tally.codes.add(70)
+        text = "".join(traceback.format_exception(error))
+        self.run.tally.told.append(
+            f"bug in shipfwd {where} of {self.integration.name}; please report:\n"
+            + self.desk.channel.network.redactor.redact(text)
+        )
 
     def _rehearse(self, part: Sequence[Claimed], would: WouldSend) -> None:
         for one in part:
@@ -473,6 +542,12 @@ class Forwarder:
             state, reason = "refused", f"number is there; marking as sent failed: {error}"
             self.run.tally.codes.add(1)
             self.run.tally.told.append(f"{self.integration.name}, order {order}: {reason}")
+        except ShipfwdError:
+            raise
+        except Exception as error:  # a bug: the number stays there, the run goes on
+            kind = type(error).__name__
+            state, reason = "refused", f"number is there; marking as sent failed: a bug in shipfwd ({kind}); report it"
+            self._tell_bug(f"at order {order}", error)
         lines = [
             Attempt(one.id, "status", {"done": "marked as sent"}.get(state, state), reason, exchange)
             for one in self.store.forwarded_of(self.integration.id, order)

@@ -68,6 +68,7 @@ class _Noted:
     def request(self, *args: Any, **kwargs: Any) -> None:
         _here.box.append(self)
         super().request(*args, **kwargs)  # type: ignore[misc]
+        _here.box.append(self.sock)  # type: ignore[attr-defined]  # an answer may take it over and leave None
 
 
 class _Http(_Noted, HTTPConnection):
@@ -84,6 +85,12 @@ class _HttpPool(HTTPConnectionPool):
 
 class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Connects and shakes hands; until that is done no request has left."""
+        _here.dialling = True
+        super()._validate_conn(conn)
+        _here.dialling = False
 
 
 class _Adapter(HTTPAdapter):
@@ -115,7 +122,7 @@ class _Watchdog:
                 if not self._started:
                     threading.Thread(target=self._watch, name="shipfwd-watchdog", daemon=True).start()
                     self._started = True
-        _here.box = []
+        _here.box, _here.dialling = [], False
         self._lives[threading.get_ident()] = (time.monotonic() + LIFE_SECONDS, _here.box)
 
     def __exit__(self, *exc: object) -> None:
@@ -126,9 +133,9 @@ class _Watchdog:
             time.sleep(1)
             now = time.monotonic()
             for ident, (end, box) in list(self._lives.items()):
-                if now >= end and self._lives.pop(ident, (end, []))[1]:
-                    sock = getattr(box[-1], "sock", None)
-                    if sock is not None:
+                if now >= end and box and self._lives.pop(ident, None):
+                    sock = getattr(box[-1], "sock", box[-1])
+                    if isinstance(sock, socket.socket):
                         try:
                             sock.shutdown(socket.SHUT_RDWR)
                         except OSError:
@@ -251,14 +258,24 @@ class Channel:
 class Talk:
     """One order's conversation. Keeps `exchanges` for the journal.
 
-    intent   called once, just before the first write leaves, with what is about to leave;
-             its commit is what makes a crash recognisable.
+    intent   called just before a write leaves, with what is about to leave; its commit is what makes a crash
+             recognisable. Called again when the write had to wait: what it records is when the write left.
     """
 
     def __init__(self, channel: Channel, intent: Callable[[Exchange], None] | None = None) -> None:
         self.channel = channel
         self.intent = intent
         self.exchanges: list[Exchange] = []
+        self._noted: tuple[Callable[[Exchange], None], datetime] | None = None
+
+    def _leave(self, request: Request) -> None:
+        now = self.channel.network.clock()
+        if self.intent is None:
+            return
+        if self._noted and self._noted[0] is self.intent and abs((now - self._noted[1]).total_seconds()) < 1:
+            return
+        self._noted = (self.intent, now)
+        self.intent(self._exchange(request, None, "", True, "about to leave"))
 
     def send(
         self,
@@ -280,11 +297,11 @@ class Talk:
 
         def once() -> Reply:
             def leave() -> None:
-                if write and self.intent is not None:
-                    intent, self.intent = self.intent, None
-                    intent(self._exchange(request, None, "", write, "about to leave"))
+                if write:
+                    self._leave(request)
 
             self.channel.pacer.wait(operation, leave)
+            leave()  # it may have waited for its slot
             signed = {**request.headers, **sign(request, network.clock())}
             return self._once(request, signed, write, repeatable, operation, expect, accept, explain)
 
@@ -427,7 +444,7 @@ def _read(response: requests.Response) -> Reply:
         for piece in response.iter_content(65536):
             size += len(piece)
             if size > MAX_ANSWER:
-                raise _TooLarge(f"an answer of more than {MAX_ANSWER >> 20} MB")
+                raise _TooLarge(f"sent an answer of more than {MAX_ANSWER >> 20} MB")
             pieces.append(piece)
     except BaseException:
         response.close()
@@ -467,6 +484,8 @@ def _broken(error: Exception, lost: type[TryLater], where: str) -> PlatformError
             )
         if isinstance(cause, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
             return Unavailable(f"the name {host} cannot be resolved; check base_url and the network")
+    if getattr(_here, "dialling", False) and any(isinstance(cause, (ssl.SSLError, OSError)) for cause in causes):
+        return Unavailable(f"{host} cannot be reached: no secure connection ({error.__class__.__name__})")
     before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout)
     if any(isinstance(cause, (*before, requests.exceptions.ProxyError)) for cause in causes):
         return Unavailable(f"{host} cannot be reached")

@@ -131,6 +131,7 @@ class Seen:
     state     the platform's own word for the order's state, for `sent_from` and for messages.
     refusal   an error that says why nothing may be written here (cancelled, unpaid, foreign), or None.
     lines     the order's lines, when the platform needs them.
+    partial   more numbers may be there than the platform shows: what is not among these may be there all the same.
     more      what the adapter wants to remember between `look` and `forward`; nobody else reads it.
     """
 
@@ -139,6 +140,7 @@ class Seen:
     state: str = ""
     refusal: Exception | None = None
     lines: tuple[Line, ...] = ()
+    partial: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def has(self, number: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from shipfwd.errors import CarrierNotAccepted, NotOurs, NumberNotAccepted, PlatformError, TryLater
 from shipfwd.forwarder import Desk
 from shipfwd.http import Talk
-from shipfwd.models import Attempt, Claimed, tracking_key
+from shipfwd.models import Attempt, Claimed, Seen, tracking_key
 from shipfwd.runs import Run
 
 
@@ -25,6 +25,8 @@ def examine_blocked(run: Run, desk: Desk) -> None:
             continue
         except TryLater:
             return
+        except PlatformError:
+            continue
         free.append(one.id)
     if free:
         run.store.unblock(free)
@@ -33,24 +35,30 @@ def examine_blocked(run: Run, desk: Desk) -> None:
 def prove(run: Run, desk: Desk) -> None:
     """Look for accepted numbers that nobody saw there yet; found, they are confirmed; missing, see `_missing`."""
     after = 0
-    while not run.stopping:
+    while not run.stopping and desk.platform.read_back:
         page = run.store.unproven(desk.integration.id, 100, after)
         if not page:
             return
         after = page[-1][0].id
-        for start in range(0, len(page), desk.platform.look_batch):
-            part = page[start : start + desk.platform.look_batch]
+        size = desk.platform.verify_batch or desk.platform.look_batch
+        for start in range(0, len(page), size):
+            part = page[start : start + size]
+            written: dict[str, datetime] = {}
+            for one, forwarded_at in part:
+                written[one.order_id] = min(forwarded_at, written.get(one.order_id, forwarded_at))
             try:
-                seen = desk.platform.over(Talk(desk.channel)).look(sorted({one.order_id for one, _ in part}))
+                seen = desk.platform.over(Talk(desk.channel)).seen_again(written)
             except TryLater:
                 return  # a later sweep looks
             except PlatformError:
                 continue
             for one, forwarded_at in part:
                 there = seen.get(one.order_id)
-                if there is not None and there.has(one.parcel.tracking_number):
+                if there is None:
+                    continue
+                if there.has(one.parcel.tracking_number):
                     run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
-                elif (run.clock() - forwarded_at).total_seconds() >= desk.platform.proof_seconds:
+                elif not there.partial and (run.clock() - forwarded_at).total_seconds() >= desk.platform.proof_seconds:
                     _missing(run, desk, one)
 
 
@@ -107,14 +115,17 @@ def _compare(run: Run, desk: Desk, part: list[tuple[Claimed, bool]]) -> list[dic
         return [row("unreadable", one.order_id, one, str(error)) for one, _ in part]
     found = []
     for one, confirmed in part:
-        there = seen.get(one.order_id)
-        numbers = there.numbers if there else ()
-        verdict = (
-            "confirmed" if there and there.has(one.parcel.tracking_number) else "different" if numbers else "missing"
-        )
-        found.append(row(verdict, one.order_id, one, ", ".join(numbers) if verdict == "different" else ""))
+        there = seen.get(one.order_id) or Seen()
+        verdict = "different" if there.numbers else "missing"
+        if there.has(one.parcel.tracking_number):
+            verdict = "confirmed"
+        elif there.partial and any(
+            tracking_key(n) in run.store.ours(desk.integration.id, one.order_id) for n in there.numbers
+        ):
+            verdict = "unreadable"  # another of our parcels is shown in its place
+        found.append(row(verdict, one.order_id, one, "" if verdict == "confirmed" else ", ".join(there.numbers)))
         if verdict != "confirmed":
-            run.tally.codes.add(1)
+            run.tally.codes.add(4 if verdict == "unreadable" else 1)
         elif not confirmed:
             run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
     for order in sorted({one.order_id for one, _ in part}):

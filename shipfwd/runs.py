@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from shipfwd.errors import Interrupted
+from shipfwd.files import private_dir, private_file
 from shipfwd.models import STATES
 from shipfwd.store import Store
 
@@ -31,6 +32,7 @@ class Tally:
     told       sentences for stderr that a person needs, also with -q.
     talk       sentences for stderr that -q leaves out.
     rehearsed  a dry run's lines: (shipment id, sentence, request or None).
+    expired    how many shipments' window ended.
     """
 
     touched: set[int] = field(default_factory=set)
@@ -39,6 +41,7 @@ class Tally:
     told: list[str] = field(default_factory=list)
     talk: list[str] = field(default_factory=list)
     rehearsed: list[tuple[int, str, Any]] = field(default_factory=list)
+    expired: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -68,18 +71,20 @@ class Run:
     def __enter__(self) -> Run:
         if not self.dry:
             self.id = self.store.begin_run(self._command)
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(self._folder / f"run-{self.id}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            private_dir(self._folder)
+            self._fd = private_file(self._folder / f"run-{self.id}")
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         return self
 
     def __exit__(self, kind: object, *exc: object) -> None:
         if self._fd >= 0:
-            if kind is None:
-                self.store.end_run(self.id, self.tally.exit_code, self.counts())
-            # The file goes first: whoever finds no file knows that the run is over.
-            (self._folder / f"run-{self.id}").unlink(missing_ok=True)
-            os.close(self._fd)
+            try:
+                if kind is None:
+                    self.store.end_run(self.id, self.tally.exit_code, self.counts())
+            finally:
+                # The file goes first: whoever finds no file knows that the run is over.
+                (self._folder / f"run-{self.id}").unlink(missing_ok=True)
+                os.close(self._fd)
             self.store.checkpoint()
 
     @property
@@ -123,15 +128,17 @@ class Run:
 
     def take_back_dead(self) -> int:
         """Free what dead runs hold; how many shipments."""
-        return sum(
-            self.store.take_back(run_id)
-            for run_id in self.store.holding_runs()
-            if run_id != self.id and not lives(self._folder, run_id)
-        )
+        freed = 0
+        for run_id in self.store.holding_runs():
+            if run_id != self.id and not lives(self._folder, run_id):
+                freed += self.store.take_back(run_id)
+                (self._folder / f"run-{run_id}").unlink(missing_ok=True)
+        return freed
 
     def counts(self) -> dict[str, int]:
         """How the shipments of this run stand: every state by name, and how many were adopted."""
         found = self.store.run_counts(sorted(self.tally.touched))
+        found["expired"] = found.get("expired", 0) + self.tally.expired
         return {**{state: found.get(state, 0) for state in STATES}, "adopted": len(self.tally.adopted)}
 
 

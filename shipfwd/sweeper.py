@@ -28,9 +28,13 @@ def forward_all(run: Run, assembly: Assembly, integrations: Sequence[Integration
         return
     for integration in integrations:
         store.full_pass(integration, window)
-        store.expire(integration, window)
+        run.tally.expired += store.expire(integration, window)
         _given_up(run, integration)
-    each(run, assembly, [one for one in integrations if store.has_work(one)], lambda desk: _work_off(run, desk))
+
+    def one(desk: Desk) -> None:
+        _work_off(run, desk)
+
+    each(run, assembly, [integration for integration in integrations if store.has_work(integration)], one)
 
 
 def sweep(run: Run, assembly: Assembly, integrations: Sequence[Integration], if_due: bool) -> None:
@@ -46,27 +50,29 @@ def sweep(run: Run, assembly: Assembly, integrations: Sequence[Integration], if_
             store.full_pass(integration, config.window, slots[integration.id])
         else:
             store.mark_created(integration, config.window)
-        store.expire(integration, config.window)
+        run.tally.expired += store.expire(integration, config.window)
         _given_up(run, integration)
 
     def one(desk: Desk) -> None:
         from shipfwd.prover import prove
 
-        _work_off(run, desk)
-        if not run.stopping:
+        if _work_off(run, desk) and not run.stopping:
             prove(run, desk)
 
     each(run, assembly, [integration for integration in integrations if store.has_work(integration)], one)
     _renew_logins(run, assembly, integrations)
 
 
-def _work_off(run: Run, desk: Desk) -> None:
+def _work_off(run: Run, desk: Desk) -> bool:
+    """Forward what is due; False when the integration rests for this run."""
     from shipfwd.forwarder import Forwarder
     from shipfwd.prover import examine_blocked
 
     if desk.integration.enabled:
         examine_blocked(run, desk)
-    Forwarder(run, desk).work()
+    forwarder = Forwarder(run, desk)
+    forwarder.work()
+    return not forwarder.resting
 
 
 def _rehearse(run: Run, assembly: Assembly, integrations: Sequence[Integration], full: set[int]) -> None:
@@ -135,7 +141,7 @@ def each(run: Run, assembly: Assembly, integrations: Iterable[Integration], work
             pass
         except ShipfwdError as error:
             run.tally.codes.add(error.exit_code)
-            run.tally.told.append(f"{integration.name}: {error}")
+            (run.tally.talk if isinstance(error, TryLater) else run.tally.told).append(f"{integration.name}: {error}")
         except Exception as error:  # a bug; the other integrations go on
             import traceback
 

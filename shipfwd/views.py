@@ -7,7 +7,6 @@ are respected. Control characters from files and platforms never reach either.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import re
@@ -251,11 +250,6 @@ def story(row: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], zone: Zone
         said.append(f"{moment}  {line['step']}, {line['outcome']}{detail}{call}")
         said += [f"    {mark} {line[name]}" for name, mark in (("request", ">"), ("answer", "<")) if line[name]]
     return "\n".join(clean(line) for line in said)
-
-
-def out_file(path: str) -> io.TextIOWrapper:
-    """A file for --output; the umask decides its rights."""
-    return open(path, "w", encoding="utf-8", newline="")
 
 
 def clean_lines(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,7 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
 @click.option(
     "--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="Which column holds a field; may be repeated."
 )
+@click.option("--profile", metavar="NAME", help="Remember --map, --file-format and -i by this name; alone: use them.")
 @click.option("--rejects", metavar="FILE", help="Write rejected rows there, in the file's own format.")
 @click.option("--no-forward", is_flag=True, help="Only store them.")
 @click.option("--dry-run", is_flag=True, help="Read and examine; store and send nothing.")
@@ -126,6 +128,7 @@ def import_(
     name: str | None,
     file_format: str | None,
     mapping: tuple[str, ...],
+    profile: str | None,
     rejects: str | None,
     no_forward: bool,
     dry_run: bool,
@@ -140,14 +143,19 @@ def import_(
     \b
     shipfwd import parcels.csv -i shop
     shipfwd import export.csv -i allegro-main --map order_id=Referencja --map "tracking_number=Numer przesyłki"
+    shipfwd import export.csv --map order_id=Referencja -i allegro-main --profile dpd     remembers these
+    shipfwd import another.csv --profile dpd                                              uses them
     """
     from shipfwd.cli.setup import _pairs
     from shipfwd.importer import Rejects, Source
     from shipfwd.sweeper import forward_added
 
     store = app.working_store()
+    columns = _pairs(mapping, "--map")
     if name:
         store.integration(name)
+    if profile:
+        columns, file_format, name = _profile(app, profile, columns, file_format, name, dry_run)
     with app.run("import", dry=dry_run) as (run, assembly):
         totals = {"rows": 0, "added": 0, "known": 0, "rejected": 0}
         before = store.newest_id()
@@ -161,7 +169,7 @@ def import_(
                     now=app.clock(),
                     default_integration=name or "",
                     file_format=file_format or "",
-                    mapping=_pairs(mapping, "--map"),
+                    mapping=columns,
                     integrations=ids,
                 )
                 with source, progress(app, run, source.name):
@@ -186,6 +194,31 @@ def import_(
         else:
             code = finish(app, run, assembly, form, counts)
     click.get_current_context().exit(code)
+
+
+def _profile(
+    app: App, profile: str, columns: dict[str, str], file_format: str | None, name: str | None, dry_run: bool
+) -> tuple[dict[str, str], str | None, str | None]:
+    """What a profile says, changed by what was given now; remembered when anything was."""
+    store = app.working_store()
+    kept = {key.removeprefix("profile."): text for key, text in store.config().items() if key.startswith("profile.")}
+    if profile not in kept and not (columns or file_format or name):
+        from shipfwd.settings import nearest
+
+        there = nearest(profile, list(kept)) if kept else "; give --map, --file-format or -i once to remember them"
+        raise UsageError(f"no profile is called '{profile}'{there}")
+    before: dict[str, Any] = json.loads(kept.get(profile, "{}"))
+    after: dict[str, Any] = {
+        "columns": {**before.get("columns", {}), **columns},
+        "file_format": file_format or before.get("file_format"),
+        "integration": name or before.get("integration"),
+    }
+    if after != before and not dry_run:
+        store.set_config(f"profile.{profile}", json.dumps(after))
+        app.say(f"profile {profile} is remembered")
+    if after["integration"]:
+        store.integration(after["integration"])
+    return after["columns"], after["file_format"], after["integration"]
 
 
 def _one_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +33,7 @@ def moment(app: App, text: str) -> datetime:
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many, newest first (a table: 50).")
 @click.option("--all", "every", is_flag=True, help="All of them.")
 @click.option("--output", metavar="FILE", help="Write there instead of stdout.")
-@formats()
+@formats("html")
 @click.pass_obj
 def status(
     app: App,
@@ -52,12 +53,14 @@ def status(
     ↻  tried again later                 ⊘  blocked before sending: map its carrier, mend its number
     …  being sent now                    ⌛  expired    –  dropped    (none)  waiting or pending
 
-    JSON and CSV hold all shipments unless --limit says otherwise.
+    JSON, CSV and the page hold all shipments unless --limit says otherwise.
 
     \b
     shipfwd status --state failed
     shipfwd status -i shop --since 2026-11-23 --format json
+    shipfwd status --format html --output /var/www/html/shipments.html
     """
+    from shipfwd.files import replacing
     from shipfwd.store.reports import STATUS_FIELDS
 
     if limit is not None and every:
@@ -70,20 +73,14 @@ def status(
         chosen = [store.integration(name).id for name in names]
         start = moment(app, since) if since else None
         rows = store.status(chosen, [order.strip() for order in orders], states, start, most)
-    out = app.out
-    if output:
-        try:
-            out = views.out_file(output)
-        except OSError as error:
-            raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    try:
+    with replacing(output) if output else nullcontext(app.out) as out:
+        if form == "html":
+            write_page(app, rows, out)
+            return
         if form != "table":
             views.emit(rows, STATUS_FIELDS, form, out)
             return
         count = views.status_table(rows, config.zone, out)
-    finally:
-        if output:
-            out.close()
     if store is None:
         app.say(f"no database at {app.db}; begin with: shipfwd integration add NAME --platform PLATFORM")
     elif views.is_terminal(app.out) and not output:
@@ -93,6 +90,21 @@ def status(
         click.echo(views.summary_line(store.summary(), slot, config.zone))
         if count == 50 and limit is None and not every:
             app.say("the newest 50; --all shows every one")
+
+
+def write_page(app: App, rows: Any, out: Any) -> None:
+    """The status page, also for `sweep --report`."""
+    from shipfwd import page
+    from shipfwd.cli.setup import list_row
+    from shipfwd.schedule import next_slots
+
+    store, config = app.store(), app.config()
+    integrations = [list_row(app, one, store.under_way(one.id)) for one in store.integrations()] if store else []
+    slot = next_slots(app.clock(), config.times, config.zone, 1)[0]
+    counts = store.summary() if store else {}
+    on_fire = bool(counts.get("failed") or counts.get("blocked"))
+    fire = views.summary_line(counts, slot, config.zone)
+    page.write(out, rows, integrations, fire, on_fire, app.clock(), config.zone)
 
 
 @click.command()

@@ -159,7 +159,7 @@ def integration_list(app: App, form: str) -> None:
     zone = app.config().zone
     for one in store.integrations() if store is not None else []:
         assert store is not None
-        rows.append(_list_row(app, one, store.under_way(one.id)))
+        rows.append(list_row(app, one, store.under_way(one.id)))
     if form != "table":
         views.emit(rows, fields, form, app.out)
         return
@@ -180,7 +180,7 @@ def integration_list(app: App, form: str) -> None:
         app.say("no integration yet; begin with: shipfwd integration add NAME --platform PLATFORM")
 
 
-def _list_row(app: App, one: Integration, counts: dict[str, int]) -> dict[str, Any]:
+def list_row(app: App, one: Integration, counts: dict[str, int]) -> dict[str, Any]:
     from shipfwd.models import stamp
 
     ends = app.vault().login_expires_at(one.id)
@@ -209,7 +209,7 @@ def integration_show(app: App, name: str, form: str) -> None:
 
     store = app.existing_store()
     one = store.integration(name)
-    row = _list_row(app, one, store.under_way(one.id)) | {"identity": one.identity}
+    row = list_row(app, one, store.under_way(one.id)) | {"identity": one.identity}
     for key, value in filled(platforms.load(one.platform), one.settings).items():
         row[f"set {key}"] = value
     for key, reference in one.secrets.items():

@@ -45,6 +45,7 @@ class OAuth(Platform):
     rotates: ClassVar[bool] = False  # a refresh gives a new refresh token; such a login dies when it is never renewed
     login_seconds: ClassVar[float] = 0.0  # how long a refresh token lives where no answer says it; 0 = unknown
     client_advice: ClassVar[str] = "check client_id and client_secret"
+    login_advice: ClassVar[str] = LOGIN  # where a refresh token comes from, for who has none that works
 
     @property
     def client_id(self) -> str:
@@ -137,7 +138,7 @@ class OAuth(Platform):
             elif stored and stored.refresh:
                 form["refresh_token"] = stored.refresh
             else:
-                raise AuthFailed(f"{self.title} needs a login; {LOGIN}")
+                raise AuthFailed(f"{self.title} needs a login; {self.login_advice}")
             token = self._read(self._post(self.login_path, form), stored)
             self.tokens.save(token)
             return token
@@ -182,7 +183,7 @@ class OAuth(Platform):
         if word in ("invalid_client", "unauthorized_client") or not word and reply.status == 401:
             return AuthFailed(f"{self.title} refuses the application ({word or 'answered 401'}); {self.client_advice}")
         if word in ("invalid_grant", "invalid_token"):
-            return AuthFailed(f"the login at {self.title} ended or was withdrawn ({word}); {LOGIN}")
+            return AuthFailed(f"the login at {self.title} ended or was withdrawn ({word}); {self.login_advice}")
         if word:
             return AuthFailed(f"{self.title} refuses a token ({word}); check its settings and secrets")
         return ConfigError(f"{where} answered {reply.status} and gave no token; check {self.login_base}")

@@ -125,6 +125,7 @@ class Platform:
     rates: ClassVar[tuple[Rate, ...]] = ()
     concurrency: ClassVar[int] = 8
     look_batch: int = 1
+    verify_batch: ClassVar[int] = 0  # orders that one `seen_again` takes; 0 = as many as a look
     throttled_seconds: ClassVar[float] = 1.0  # first pause after a 429 without Retry-After
     host_key: ClassVar[str] = "client_id"  # setting or secret that its limits are counted by
 
@@ -213,6 +214,14 @@ class Platform:
     def renew_access(self, stale: str) -> bool:
         """After a 401: True when a new access token was fetched and the call is worth repeating once."""
         return False
+
+    def seen_again(self, written: Mapping[str, datetime]) -> Mapping[str, Seen]:
+        """What stands on orders whose accepted numbers nobody saw yet (at most `verify_batch`); writes depend on none.
+
+        written   order → when its oldest such number was accepted. An order that is left out stays unproven: its
+                  number counts neither as there nor as missing.
+        """
+        return {order: Seen() for order in written} | dict(self.look(list(written)))
 
     def login(self) -> str:
         """Ask the person for consent and keep the tokens; returns the identity, as `check` does."""

@@ -150,7 +150,7 @@ class Intake:
                     row.quantity,
                 )
 
-        with self._store._write() as db:
+        with self._store._stage() as db:
             db.executemany(_INSERT, plain())
 
     def overused(self) -> list[tuple[str, int]]:
@@ -174,7 +174,7 @@ class Intake:
 
     def group(self) -> None:
         """Make shipments of rows: the last row wins, items of one shipment come together."""
-        with self._store._write() as db:
+        with self._store._stage() as db:
             db.execute(_SHIPMENTS)
             db.execute(_STATUSES)
             with_items = db.execute(

@@ -36,6 +36,12 @@ WHERE integration_id = :integration AND state = 'pending' AND in_doubt_since IS 
 ORDER BY next_attempt_at
 """
 _BUSY = "SELECT 1 FROM shipments WHERE integration_id = ? AND order_id = ? AND state = 'sending' LIMIT 1"
+# A parcel whose write may still arrive holds back the others of its order: where numbers share a field, or only one
+# fits, what is written meanwhile would be lost.
+_HELD = """
+SELECT 1 FROM shipments WHERE integration_id = :integration AND order_id = :order AND (state = 'sending' OR
+    (state = 'pending' AND in_doubt_since IS NOT NULL AND next_attempt_at > :now AND next_attempt_at <= :far)) LIMIT 1
+"""
 _TAKE = f"""
 UPDATE shipments SET state = 'sending', run_id = :run, attempts = attempts + 1
 WHERE integration_id = :integration AND order_id = :order AND state = 'pending' AND (
@@ -70,6 +76,12 @@ WHERE id = :id AND run_id = :run AND state = 'sending'
 _JOURNAL = """
 INSERT INTO attempts (shipment_id, run_id, at, step, outcome, detail, method, url, status, request, answer)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_WANT_SENT = """
+UPDATE orders SET sent_state = 'wanted', sent_tries = 0, sent_next_at = NULL, sent_reason = ''
+WHERE integration_id = ? AND order_id = ? AND EXISTS (SELECT 1 FROM shipments AS s
+    WHERE s.integration_id = orders.integration_id AND s.order_id = orders.order_id
+        AND s.state = 'forwarded' AND s.status_sent_at IS NULL)
 """
 # An order may be marked as sent once no parcel of it is still on its way or in trouble. One that is blocked
 # because the platform shows a single number will never be on its way.
@@ -150,7 +162,14 @@ class QueueStore(Connected):
                 " FROM shipments AS s WHERE s.run_id = ? AND s.state = 'sending'",
                 (run_id,),
             ).fetchall()
+            corrects = db.execute("SELECT 1 FROM runs WHERE id = ? AND command = 'correct'", (run_id,)).fetchone()
             for row in rows:
+                if corrects:  # it was forwarded; sending its number again could bring back the one that was replaced
+                    db.execute(
+                        "UPDATE shipments SET state = 'forwarded', run_id = NULL, reason = ? WHERE id = ?",
+                        ("a correction broke off; run it again, or look there with: shipfwd verify", row["id"]),
+                    )
+                    continue
                 db.execute(
                     "UPDATE shipments SET state = 'pending', run_id = NULL, next_attempt_at = NULL,"
                     " in_doubt_since = coalesce(?, in_doubt_since), reason = ? WHERE id = ?",
@@ -310,7 +329,7 @@ class QueueStore(Connected):
             "live": integration.enabled,
         }
         with self._write() as db:
-            chosen: list[str] = []
+            chosen: dict[str, None] = {}
             queries = [_DOUBT] if only_run is None else []
             if integration.enabled:
                 queries += [_DUE.format(when="<= :now"), _DUE.format(when="> :far")]
@@ -319,8 +338,8 @@ class QueueStore(Connected):
                     if len(chosen) >= orders:
                         break
                     order = row["order_id"]
-                    if order not in chosen and not db.execute(_BUSY, (integration.id, order)).fetchone():
-                        chosen.append(order)
+                    if order not in chosen and not db.execute(_HELD, {**names, "order": order}).fetchone():
+                        chosen[order] = None
             take = _TAKE
             if peek:
                 take = "SELECT * FROM shipments WHERE " + _TAKE.partition("WHERE")[2].replace("RETURNING *", "")
@@ -359,9 +378,11 @@ class QueueStore(Connected):
                     left[one] = "it is forwarded already; --again looks whether it is still there"
                 else:
                     if not peek:
+                        # What had ended is due anew: GIVE_UP counts from the person's word, not from then.
                         row = db.execute(
                             "UPDATE shipments SET state = 'sending', run_id = ?, attempts = attempts + 1,"
-                            " due_at = coalesce(due_at, ?) WHERE id = ? RETURNING *",
+                            " due_at = iif(state IN ('failed', 'expired', 'dropped') OR due_at IS NULL, ?, due_at)"
+                            " WHERE id = ? RETURNING *",
                             (run_id, stamp(self.clock()), one),
                         ).fetchall()[0]
                     taken.setdefault(key, []).append(_claimed(row, rows[one]["state"], by_hand=True))
@@ -391,12 +412,16 @@ class QueueStore(Connected):
         outcomes: Sequence[Settlement],
         attempts: Sequence[Attempt],
         order: str | None = None,
-    ) -> None:
-        """Record what became of shipments that this run holds, with the journal, in one transaction."""
+    ) -> set[int]:
+        """Record what became of shipments that this run holds, with the journal, in one transaction.
+
+        Returns the ids it settled; one that this run does not hold any more stays as it is.
+        """
         now = stamp(self.clock())
+        held: set[int] = set()
         with self._write() as db:
             for one in outcomes:
-                db.execute(
+                changed = db.execute(
                     _SETTLE,
                     {
                         "state": one.state,
@@ -411,16 +436,19 @@ class QueueStore(Connected):
                         "id": one.shipment_id,
                         "run": run_id,
                     },
-                )
-            self._journal(db, run_id, attempts)
+                ).rowcount
+                if changed:
+                    held.add(one.shipment_id)
+            self._journal(db, run_id, [line for line in attempts if line.exchange or line.shipment_id in held])
+            outcomes = [one for one in outcomes if one.shipment_id in held]
             if any(one.state == "forwarded" for one in outcomes):
                 db.execute("UPDATE integrations SET last_success_at = ? WHERE id = ?", (now, integration_id))
             if order is not None and any(one.wants_sent for one in outcomes):
                 db.execute(
-                    "UPDATE orders SET sent_state = 'wanted', sent_tries = 0, sent_next_at = NULL, sent_reason = ''"
-                    " WHERE integration_id = ? AND order_id = ?",
+                    _WANT_SENT,
                     (integration_id, order),
                 )
+        return held
 
     def _journal(self, db: sqlite3.Connection, run_id: int | None, attempts: Iterable[Attempt]) -> None:
         db.executemany(
@@ -450,9 +478,9 @@ class QueueStore(Connected):
         )
 
     def ours(self, integration_id: int, order: str) -> set[str]:
-        """Keys of the numbers of ours that this order has or may have."""
+        """Keys of the numbers of all our shipments of this order: any of them may stand there."""
         rows = self._read(
-            "SELECT tracking_key FROM shipments WHERE integration_id = ? AND order_id = ? AND forwarded_at IS NOT NULL",
+            "SELECT tracking_key FROM shipments WHERE integration_id = ? AND order_id = ?",
             (integration_id, order),
         )
         return {row["tracking_key"] for row in rows}
@@ -488,7 +516,9 @@ class QueueStore(Connected):
                 (state, reason, stamp(next_at) if next_at else None, integration_id, order),
             )
             db.execute(
-                "UPDATE shipments SET status_sent_at = iif(:done, coalesce(status_sent_at, :now), status_sent_at),"
+                "UPDATE shipments SET status_sent_at = iif(:done, coalesce(status_sent_at,"
+                " (SELECT min(s.status_sent_at) FROM shipments AS s"
+                "  WHERE s.integration_id = :i AND s.order_id = :order), :now), status_sent_at),"
                 " reason = :reason WHERE integration_id = :i AND order_id = :order AND state = 'forwarded'",
                 {"done": state == "done", "now": now, "reason": reason, "i": integration_id, "order": order},
             )
@@ -504,13 +534,17 @@ class QueueStore(Connected):
     # ---- proof ------------------------------------------------------------------------------------------
 
     def unproven(self, integration_id: int, limit: int, after_id: int = 0) -> list[tuple[Claimed, datetime]]:
-        """Accepted shipments that nobody saw there yet, with when they were forwarded."""
+        """Accepted shipments that nobody saw there yet, with when they were accepted last."""
         rows = self._read(
-            "SELECT * FROM shipments WHERE integration_id = ? AND state = 'forwarded' AND confirmed_at IS NULL"
-            " AND id > ? AND kind <> 'Missing' ORDER BY id LIMIT ?",
+            "SELECT s.*, (SELECT max(a.at) FROM attempts AS a WHERE a.shipment_id = s.id AND a.outcome = 'accepted')"
+            " AS accepted_at FROM shipments AS s WHERE s.integration_id = ? AND s.state = 'forwarded'"
+            " AND s.confirmed_at IS NULL AND s.id > ? ORDER BY s.id LIMIT ?",
             (integration_id, after_id, limit),
         )
-        return [(_claimed(row, "forwarded"), parse_stamp(row["forwarded_at"])) for row in rows]
+        return [
+            (_claimed(row, "forwarded"), parse_stamp(max(row["forwarded_at"], row["accepted_at"] or "")))
+            for row in rows
+        ]
 
     def forwarded_since(
         self, integration_id: int, since: datetime | None, limit: int, after_id: int
@@ -529,7 +563,8 @@ class QueueStore(Connected):
         with self._write() as db:
             db.executemany(
                 "UPDATE shipments SET confirmed_at = coalesce(confirmed_at, ?),"
-                " reason = iif(confirmed_at IS NULL, '', reason) WHERE id = ? AND state = 'forwarded'",
+                " reason = iif(confirmed_at IS NULL AND reason NOT LIKE 'number is there; %', '', reason)"
+                " WHERE id = ? AND state = 'forwarded'",
                 [(now, one) for one in confirmed],
             )
             self._journal(db, run_id, attempts)
@@ -547,9 +582,10 @@ class QueueStore(Connected):
         """A number that was accepted is not there: pending (once more) or failed."""
         with self._write() as db:
             db.execute(
-                "UPDATE shipments SET state = ?, reason = ?, kind = 'Missing', next_attempt_at = NULL, told = ''"
-                " WHERE id = ? AND state = 'forwarded' AND confirmed_at IS NULL",
-                (state, reason, shipment_id),
+                "UPDATE shipments SET state = :state, reason = :reason, kind = 'Missing', next_attempt_at = NULL,"
+                " told = '', due_at = iif(:state = 'pending', :now, due_at)"
+                " WHERE id = :id AND state = 'forwarded' AND confirmed_at IS NULL",
+                {"state": state, "reason": reason, "now": stamp(self.clock()), "id": shipment_id},
             )
             self._journal(db, run_id, attempts)
 
@@ -565,28 +601,61 @@ class QueueStore(Connected):
             )
         )
 
-    def corrected(self, run_id: int, one: Claimed, number: str, original: str, attempts: Sequence[Attempt]) -> None:
-        """A forwarded shipment has a new number; the journal keeps the old one."""
+    def corrected(
+        self,
+        run_id: int,
+        one: Claimed,
+        number: str,
+        original: str,
+        attempts: Sequence[Attempt],
+        confirmed: bool = True,
+        remote_id: str = "",
+    ) -> None:
+        """A forwarded shipment has a new number; the journal keeps the old one.
+
+        confirmed   the answer, or a look, showed the new number.
+        """
         with self._write() as db:
             db.execute(
                 "UPDATE shipments SET tracking_number = ?, tracking_original = ?, tracking_key = ?, tracking_url = '',"
-                " reason = ? WHERE id = ? AND run_id = ?",
-                (number, original, tracking_key(number), f"replaces {one.parcel.tracking_number}", one.id, run_id),
+                " reason = ?, confirmed_at = iif(?, ?, NULL), remote_id = iif(?7 <> '', ?7, remote_id)"
+                " WHERE id = ? AND run_id = ?",
+                (
+                    number,
+                    original,
+                    tracking_key(number),
+                    f"replaces {one.parcel.tracking_number}",
+                    confirmed,
+                    stamp(self.clock()),
+                    remote_id,
+                    one.id,
+                    run_id,
+                ),
             )
             self._journal(db, run_id, attempts)
 
     # ---- by hand ----------------------------------------------------------------------------------------
 
-    def by_hand(self, shipment_id: int, state: str, reason: str, step: str = "person") -> bool:
-        """A person ends it: dropped, or an in-doubt one settled. False when a run holds it."""
+    def by_hand(
+        self, shipment_id: int, state: str, reason: str, *, status_sent: bool = False, wants_sent: bool = False
+    ) -> bool:
+        """A person ends it: dropped, or an in-doubt one settled. False when a run holds it.
+
+        status_sent, wants_sent   as in Settlement.
+        """
         now = stamp(self.clock())
         with self._write() as db:
             changed = db.execute(
                 "UPDATE shipments SET state = :state, reason = :reason, kind = '', next_attempt_at = NULL,"
-                " in_doubt_since = NULL, forwarded_at = iif(:state = 'forwarded', coalesce(forwarded_at, :now),"
-                " forwarded_at) WHERE id = :id AND state <> 'sending'",
-                {"state": state, "reason": reason, "now": now, "id": shipment_id},
+                " in_doubt_since = NULL,"
+                " forwarded_at = iif(:state = 'forwarded', coalesce(forwarded_at, :now), forwarded_at),"
+                " status_sent_at = iif(:sent, coalesce(status_sent_at, forwarded_at, :now), status_sent_at)"
+                " WHERE id = :id AND state <> 'sending'",
+                {"state": state, "reason": reason, "now": now, "id": shipment_id, "sent": status_sent},
             ).rowcount
             if changed:
-                self._journal(db, None, [Attempt(shipment_id, step, state, reason)])
+                self._journal(db, None, [Attempt(shipment_id, "person", state, reason)])
+                if wants_sent:
+                    key = db.execute("SELECT integration_id, order_id FROM shipments WHERE id = ?", (shipment_id,))
+                    db.execute(_WANT_SENT, tuple(key.fetchone()))
         return bool(changed)

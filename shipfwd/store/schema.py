@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shipfwd.errors import ConfigError
+from shipfwd.errors import ConfigError, StoreFailed
 
 SCHEMA = 1
+
 APPLICATION_ID = 0x53484657  # "SHFW"
 
 # The partial indexes hold only what is under way, so that the cost of a run does not grow with history
@@ -127,6 +128,10 @@ CREATE TRIGGER attempts_append_only BEFORE UPDATE ON attempts
 BEGIN
     SELECT RAISE (ABORT, 'the journal is append-only');
 END;
+CREATE TRIGGER attempts_never_deleted BEFORE DELETE ON attempts
+BEGIN
+    SELECT RAISE (ABORT, 'the journal is append-only');
+END;
 
 CREATE TABLE config (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -172,25 +177,25 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def explain(error: sqlite3.Error, path: Path) -> ConfigError:
+def explain(error: sqlite3.Error, path: Path) -> StoreFailed:
     """A database error as a sentence with the next step."""
     text = str(error)
     if "not a database" in text or "malformed" in text:
-        return ConfigError(
+        return StoreFailed(
             f"the database {path} is damaged ({text}); keep a copy, then try: "
             f"sqlite3 {path} .recover | sqlite3 repaired.db, and run: shipfwd doctor"
         )
     if "full" in text:
-        return ConfigError(f"the disk of {path} is full; make room and run again, nothing is half-written")
+        return StoreFailed(f"the disk of {path} is full; make room and run again, nothing is half-written")
     if "readonly" in text:
-        return ConfigError(f"the database {path} cannot be written; check its owner and rights: ls -l {path}*")
+        return StoreFailed(f"the database {path} cannot be written; check its owner and rights: ls -l {path}*")
     if "locked" in text or "busy" in text:
-        return ConfigError(
+        return StoreFailed(
             f"another program has kept the database {path} locked for 30 seconds; close it and run again"
         )
     if "unable to open" in text:
-        return ConfigError(f"the database {path} cannot be opened; check that the folder exists and is yours")
-    return ConfigError(f"the database {path} cannot be used: {text}")
+        return StoreFailed(f"the database {path} cannot be opened; check that the folder exists and is yours")
+    return StoreFailed(f"the database {path} cannot be used: {text}")
 
 
 def create(path: Path) -> None:
@@ -209,7 +214,11 @@ def opened(path: Path, may_create: bool = False) -> sqlite3.Connection | None:
     """A connection to our database, migrated; None when there is none. Raises ConfigError when it is not usable."""
     from shipfwd.files import is_network_file_system
 
-    if not path.exists() or (path.stat().st_size == 0 and not may_create):
+    try:
+        there = path.exists() and (may_create or path.stat().st_size > 0)
+    except OSError as error:
+        raise ConfigError(f"the database {path} cannot be opened: {error.strerror}") from None
+    if not there:
         if not may_create:
             return None
         create(path)
@@ -220,9 +229,8 @@ def opened(path: Path, may_create: bool = False) -> sqlite3.Connection | None:
             f"file:{_quoted(path)}?mode=rw", uri=True, isolation_level=None, timeout=30, check_same_thread=False
         )
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            version = _version(connection, path)
             if version == 0:
-                _check_empty(connection, path)
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection)
             elif connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -250,9 +258,13 @@ def _quoted(path: Path) -> str:
     return quote(str(path.absolute()))
 
 
-def _check_empty(connection: sqlite3.Connection, path: Path) -> None:
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise ConfigError(f"{path} is a database of another program; give shipfwd its own with --db")
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema's version; 0 for an empty file. Raises ConfigError for tables that are not ours."""
+    for _ in range(2):  # twice: another process may make the tables between the two questions
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version or not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return version
+    raise ConfigError(f"{path} is a database of another program; give shipfwd its own with --db")
 
 
 class Connected:
@@ -290,11 +302,31 @@ class Connected:
     def rehearsal(self) -> Iterator[None]:
         """Everything inside happens and then never did: what a dry run decides by."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
-            finally:
-                self._db.execute("ROLLBACK")
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                finally:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from error
+
+    @contextmanager
+    def _stage(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on temporary tables alone: it keeps nobody from writing, however long a file is read."""
+        with self._lock:
+            try:
+                self._db.execute("BEGIN")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from error
 
     def _read(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         with self._lock:
@@ -314,9 +346,10 @@ class Connected:
             try:
                 self._db.execute("PRAGMA busy_timeout = 200")
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                self._db.execute("PRAGMA busy_timeout = 30000")
             except sqlite3.Error:
                 pass
+            finally:
+                self._db.execute("PRAGMA busy_timeout = 30000")
 
     def close(self) -> None:
         with self._lock:

@@ -1,0 +1,267 @@
+"""Amazon: Selling Partner API, with tokens of Login with Amazon.
+
+Source: github.com/amzn/selling-partner-api-models (ordersV0.json, orders_2026-01-01.json) and its issues (#N),
+github.com/jlevers/selling-partner-api issues (jlevers N), developer-docs.amazon.com/sp-api, read 2026-11-23.
+Quirks, each the reason for a line below:
+- Writing stays v0 (confirmShipment), reading is 2026-01-01: the reads of v0 end on 2027-03-27 and never told a number.
+- packageReferenceId is ours, a positive number in a string (jlevers 489, #5094). The same one again edits that package,
+  so it is made from the tracking number: no counter of another database or tool then edits a parcel by mistake.
+- A 204 is empty and may have stored nothing (#5232): each number is read back. An order on which nothing was stored was
+  not updated either, so no search lists it; once it is overdue it is asked for by its id.
+- One search in three minutes, for a hundred orders; one order in two seconds.
+- A fulfilled order may refuse a package, also an edit (#5037); only the words tell that. It may show our number.
+- Codes are "InvalidInput" and "Invalid Input", the field at fault stands in the message (jlevers 489, 528).
+- A client secret ends after 180 days (invalid_client); the refresh token lives on.
+- No answer names the seller, so `check` can tell the marketplace only.
+- India refuses Other (selling-partner-api-docs 712).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from shipfwd import __version__
+from shipfwd.errors import (
+    AuthFailed,
+    CarrierNotAccepted,
+    ConfigError,
+    NotOurs,
+    NotReady,
+    NotUnderstood,
+    NumberNotAccepted,
+    OrderNotFound,
+    Rejected,
+    Throttled,
+)
+from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Seen, Setting, stamp, tracking_key
+from shipfwd.platforms._oauth import OAuth
+
+CONFIRM = "/orders/v0/orders/{}/shipmentConfirmation"
+ORDERS, ORDER = "/orders/2026-01-01/orders", "/orders/2026-01-01/orders/{}"
+DATA = {"includedData": "PACKAGES,FULFILLMENT"}
+INDIA = "A21TJRUUN4KGV"
+MEANS: dict[str, tuple[type[Exception], str]] = {  # their words for an order's state
+    "PENDING": (NotReady, "the order is not released for shipping yet at Amazon"),
+    "PENDING_AVAILABILITY": (NotReady, "the order waits at Amazon for an item that is not out yet"),
+    "CANCELLED": (Rejected, "the order is cancelled at Amazon; nothing is to be sent"),
+    "UNFULFILLABLE": (Rejected, "Amazon says that the order cannot be fulfilled; nothing is to be sent"),
+}
+FIELDS: dict[str, tuple[type[Exception], str]] = {  # the field that an InvalidInput names
+    "orderitem": (Rejected, "Amazon does not know an item of this parcel; give Amazon's order item ids, or none"),
+    "carrier": (CarrierNotAccepted, "Amazon does not take this carrier"),
+    "trackingnumber": (NumberNotAccepted, "Amazon does not take this number"),
+    "marketplace": (ConfigError, "Amazon does not know this marketplace_id; integration edit --set marketplace_id=ID"),
+}
+
+
+class Fulfilled(Rejected):
+    """The order takes no further package, and no edit; never leaves this file."""
+
+
+class Amazon(OAuth):
+    name = "amazon"
+    title = "Amazon"
+    source = "https://developer-docs.amazon.com/sp-api/reference/confirmshipment"
+    read_on = "2026-11-23"
+    where = "Seller Central > Orders > Manage Orders > {order}"
+    settings = (
+        Setting("base_url", "API host of the region", default="https://sellingpartnerapi-eu.amazon.com", url=True),
+        Setting("auth_url", "host of Login with Amazon", default="https://api.amazon.com", url=True),
+        Setting("client_id", "LWA client identifier of the application, from Seller Central > Develop Apps"),
+        Setting("marketplace_id", "Amazon's id of the marketplace, such as A1C3SOZRARQ6R3 for Amazon.pl"),
+        Setting("app_name", "sent as User-Agent", default="shipfwd"),
+        Setting("client_secret", "LWA client secret; to be renewed every 180 days", secret=True),
+        Setting(
+            "refresh_token", "shown once by Authorize, in Seller Central > Develop Apps", optional=True, secret=True
+        ),
+    )
+    carriers = {
+        "inpost": "InPost", "dpd": "DPD", "dhl": "DHL", "gls": "GLS", "ups": "UPS", "fedex": "FedEx",
+        "poczta-polska": "Polish Post", "pocztex": "Polish Post", "dhl-express": "DHL Express", "tnt": "TNT",
+        "raben": "Raben Group", "rhenus": "Rhenus", "db-schenker": "DB Schenker", "dsv": "DSV", "hellmann": "Hellmann",
+        "europaczka": "Europaczka", "own-transport": "Self Delivery", "amazon": "Amazon Shipping", "dpd-cz": "DPD",
+        "dpd-sk": "DPD", "dpd-hu": "DPD", "dpd-ro": "DPD", "dpd-de": "DPD", "dpd-uk": "DPD", "dpd-ie": "DPD",
+        "dhl-de": "DHL", "dhl-nl": "DHL", "dhl-ecommerce": "DHL eCommerce", "dhl-freight": "DHL Freight",
+        "gls-it": "GLS", "gls-nl": "GLS", "deutsche-post": "Deutsche Post", "hermes": "Hermes", "postnl": "PostNL",
+        "trans-o-flex": "Trans-o-Flex", "austrian-post": "AT POST", "swiss-post": "Swiss post", "bpost": "BPOST",
+        "colissimo": "Colissimo", "chronopost": "Chronopost", "mondial-relay": "Mondial Relay", "brt": "BRT",
+        "colis-prive": "Colis Prive", "royal-mail": "Royal Mail", "parcelforce": "Parcelforce", "yodel": "Yodel",
+        "poste-italiane": "Poste Italiane", "sda": "SDA", "correos": "Correos", "correos-express": "Correos Express",
+        "seur": "Seur", "mrw": "MRW", "nacex": "Nacex", "ctt-express": "CTTExpress", "postnord": "PostNord",
+        "kuehne-nagel": "Kuehne+Nagel", "geodis": "GEODIS", "dachser": "DACHSER", "asendia": "Asendia",
+        "landmark": "Landmark Global", "usps": "USPS", "ontrac": "OnTrac", "canada-post": "Canada Post",
+        "purolator": "PUROLATOR", "australia-post": "Australia Post", "aramex": "Aramex", "china-post": "China Post",
+        "japan-post": "Japan Post", "4px": "4PX", "sf-express": "SF Express", "yanwen": "Yanwen",
+        "yunexpress": "Yun Express",
+    }  # fmt: skip
+    other_carrier = "Other"
+    rates = (
+        Rate(2, burst=10, operations=("confirmShipment",)),
+        Rate(0.5, burst=30, operations=("getOrder",)),
+        Rate(0.0056, burst=20, operations=("searchOrders",)),
+    )
+    concurrency = 4
+    verify_batch = 100
+    parcels = "items"
+    proof = "read"
+    repeat = "harmless"
+    proof_seconds = 1800
+    status_transfer = "with-tracking"
+    correct = "replace"
+    login_path = "/auth/o2/token"
+    client_advice = (
+        "Amazon ends a client secret after 180 days: make a new one in Seller Central > Develop Apps > LWA credentials, "
+        "then: shipfwd integration edit NAME --secret client_secret=prompt (the refresh token stays)"
+    )
+    login_advice = (
+        "take one from Seller Central > Develop Apps > Authorize, then: "
+        "shipfwd integration edit NAME --secret refresh_token=prompt"
+    )
+
+    @property
+    def other_allowed(self) -> bool:
+        return self.values["marketplace_id"] != INDIA
+
+    def client(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        return {}, {"client_id": self.client_id, "client_secret": self.secret("client_secret")}
+
+    def headers(self) -> Mapping[str, str]:
+        agent = f"{self.values['app_name'].replace('/', chr(92) + '/')}/{__version__} (Language=Python)"
+        if not (agent.isascii() and agent.isprintable() and len(agent) <= 500):
+            raise ConfigError("app_name is sent in a header: write it without accents, in at most 400 characters")
+        at = self.now().strftime("%Y%m%dT%H%M%SZ")
+        return {"x-amz-access-token": self.access_token(), "x-amz-date": at, "User-Agent": agent}
+
+    def login(self) -> str:
+        raise ConfigError(f"Amazon's consent gives no code to shipfwd but a refresh token to you: {self.login_advice}")
+
+    def check(self) -> str:
+        self._search(self.now() - timedelta(days=1), maxResultsPerPage="1")
+        return self.values["marketplace_id"]
+
+    def needs_look(self, parcels: Sequence[Parcel]) -> bool:
+        return not all(one.items and all(item.item_id and item.quantity for item in one.items) for one in parcels)
+
+    def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
+        found = {}
+        for order in orders:
+            reply = self.get(ORDER, order, params=DATA, operation="getOrder", accept=(404,))
+            if reply.status != 404:
+                found[order] = self._seen(self.field(reply.data, "order"))
+        return found
+
+    def seen_again(self, written: Mapping[str, datetime]) -> Mapping[str, Seen]:
+        if len(written) == 1:
+            return super().seen_again(written)
+        since, found, more = min(written.values()) - timedelta(minutes=2), {}, {}
+        try:
+            while True:
+                page = self._search(since, **more)
+                found |= {str(self.field(row, "orderId")): self._seen(row) for row in self.field(page, "orders")}
+                token = (page.get("pagination") or {}).get("nextToken")
+                if not token or found.keys() >= written.keys():
+                    break
+                more = {"paginationToken": token}
+            for order, at in written.items():
+                if order not in found and (self.now() - at).total_seconds() >= self.proof_seconds:
+                    found |= super().seen_again({order: at})
+        except Throttled:
+            if not found:
+                raise
+        return found
+
+    def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
+        (parcel,) = parcels
+        items = [(item.item_id, item.quantity) for item in parcel.items]
+        if self.needs_look(parcels):
+            items = [(line.id, count) for line, count in self.parts(parcel, seen.lines)]
+        reference = parcel.remote_id or str(10**8 + int(sha256(parcel.key.encode()).hexdigest(), 16) % (9 * 10**8))
+        return [self._confirm(order, parcel, reference, items)]
+
+    def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
+        """The same package again, with the items that it has there."""
+        for package in seen.more["packages"]:
+            reference, there = str(self.field(package, "packageReferenceId")), str(package.get("trackingNumber", ""))
+            if reference.isdecimal() and (reference == parcel.remote_id or tracking_key(there) == parcel.key):
+                rows = self.field(package, "packageItems")
+                items = [(self.field(row, "orderItemId"), self.field(row, "quantity")) for row in rows]
+                return self._confirm(order, replace(parcel, tracking_number=number), reference, items)
+        raise Rejected(
+            f"Amazon shows no package of ours with {parcel.tracking_number}; if it is there later, run this again, "
+            f"else change it by hand: {self.where.format(order=order)} > Edit shipment"
+        )
+
+    def explain(self, reply: Reply) -> Exception | None:
+        if not 400 <= reply.status < 500 or reply.status == 429:
+            return None
+        rows = reply.data.get("errors") if isinstance(reply.data, dict) else None
+        error = next((row for row in rows or [] if isinstance(row, dict)), {})
+        code, said = (str(error.get(name) or "") for name in ("code", "message"))
+        if "PackageToUpdateNotFound" in code + said or "already fulfilled" in said:
+            return Fulfilled(
+                "Amazon takes no package for this order any more: it is fulfilled, and does not show this number; "
+                "compare it in Seller Central > Orders > Manage Orders"
+            )
+        if reply.status in (401, 403):
+            return AuthFailed(
+                f"Amazon denies access ({said or code or reply.status}): the application needs the role 'Inventory and "
+                "Order Tracking', and base_url and marketplace_id must be the seller's; then: shipfwd integration check"
+            )
+        if reply.status == 404 and "/orders/" in reply.url:
+            return OrderNotFound("Amazon knows no such order of this seller in this region")
+        if code.replace(" ", "").lower() == "invalidinput":
+            words = said.replace(" ", "").lower()
+            kind, meaning = next((FIELDS[word] for word in FIELDS if word in words), (Rejected, "Amazon refuses it"))
+            return kind(f"{meaning} ({said})")
+        return None
+
+    def _search(self, since: datetime, **more: str) -> Any:
+        marketplace = self.values["marketplace_id"]
+        params = {"lastUpdatedAfter": stamp(since), "marketplaceIds": marketplace, "fulfilledBy": "MERCHANT", **DATA}
+        page = self.get(ORDERS, params={**params, "maxResultsPerPage": "100", **more}, operation="searchOrders").data
+        self.field(page, "orders")
+        return page
+
+    def _seen(self, row: Any) -> Seen:
+        fulfilment = self.field(row, "fulfillment")
+        state = str(self.field(fulfilment, "fulfillmentStatus"))
+        kind, words = MEANS.get(state, (None, ""))
+        if fulfilment.get("fulfilledBy") == "AMAZON":
+            kind, words = NotOurs, "Amazon's own warehouse sends this order (FBA)"
+        elif kind is None and state not in ("UNSHIPPED", "PARTIALLY_SHIPPED", "SHIPPED"):
+            kind, words = NotUnderstood, f"Amazon shows the order as '{state}', a word that shipfwd does not know"
+        lines = []
+        for item in self.field(row, "orderItems"):
+            count, so_far = int(self.field(item, "quantityOrdered")), item.get("fulfillment") or {}
+            left = int(so_far.get("quantityUnfulfilled", count - so_far.get("quantityFulfilled", 0)))
+            sku = str((item.get("product") or {}).get("sellerSku") or "")
+            lines.append(Line(str(self.field(item, "orderItemId")), count, left, sku))
+        packages = row.get("packages") or []
+        return Seen(
+            numbers=tuple(str(one["trackingNumber"]) for one in packages if one.get("trackingNumber")),
+            sent=state == "SHIPPED",
+            state=state,
+            refusal=kind(words) if kind else None,
+            lines=tuple(lines),
+            more={"packages": packages},
+        )
+
+    def _confirm(self, order: str, parcel: Parcel, reference: str, items: Sequence[tuple[str, Any]]) -> Receipt:
+        code = self.carrier_code(parcel)
+        package: dict[str, Any] = {"packageReferenceId": reference, "carrierCode": code}
+        if code == self.other_carrier:
+            package["carrierName"] = parcel.carrier_name or parcel.carrier
+        package |= {"trackingNumber": parcel.tracking_number, "shipDate": stamp(parcel.created_at)}
+        package["orderItems"] = [{"orderItemId": id, "quantity": count} for id, count in items]
+        sent = {"marketplaceId": self.values["marketplace_id"], "packageDetail": package}
+        try:
+            self.post(CONFIRM, order, json=sent, operation="confirmShipment", expect="empty")
+        except Fulfilled as error:
+            if not self.look([order]).get(order, Seen()).has(parcel.tracking_number):
+                raise Rejected(str(error)) from None
+            return Receipt(parcel.id, reference)
+        return Receipt(parcel.id, reference, confirmed=False)
