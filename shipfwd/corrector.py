@@ -16,7 +16,7 @@ from shipfwd.errors import (
 )
 from shipfwd.forwarder import Desk
 from shipfwd.http import Talk, WouldSend
-from shipfwd.models import Attempt, Claimed, Seen, normalise, tracking_key
+from shipfwd.models import Attempt, Claimed, Receipt, Seen, normalise, tracking_key
 from shipfwd.runs import Run
 
 
@@ -37,9 +37,9 @@ def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
             raise UsageError(f"{new} is the number that shipment {shipment_id} has already")
         if run.store.taken(desk.integration.id, one.order_id, tracking_key(new)):
             raise UsageError(f"{new} is another shipment of order {one.order_id}; drop that one first")
-        outcome = _replace(run, desk, one, new)
-        if outcome and not run.dry:
-            run.store.corrected(run.id, one, new, number, outcome)
+        lines, receipt = _replace(run, desk, one, new)
+        if not run.dry:
+            run.store.corrected(run.id, one, new, number, lines, receipt.confirmed, receipt.remote_id)
             run.tally.touched.add(one.id)
     except WouldSend as would:
         run.tally.rehearsed.append((one.id, f"would replace {one.parcel.tracking_number} by {new}", would.request))
@@ -63,8 +63,8 @@ def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
             run.store.leave(run.id, [Attempt(one.id, "correct", "not replaced", run.tally.told[-1])])
 
 
-def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> list[Attempt]:
-    """Do it; the journal's lines. Raises PlatformError when it cannot be done."""
+def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> tuple[list[Attempt], Receipt]:
+    """Do it; the journal's lines and what the platform said. Raises PlatformError when it cannot be done."""
     talk = Talk(desk.channel)
     platform = desk.platform.over(talk)
     old = one.parcel.tracking_number
@@ -80,14 +80,15 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> list[Attempt]:
     seen = platform.look([one.order_id]).get(one.order_id, Seen()) if platform.read_back else Seen()
     if isinstance(seen.refusal, (NotOurs, Rejected, CarrierNotAccepted, NumberNotAccepted)):
         raise seen.refusal
-    how = f"{old} → {new}"
+    how, receipt = f"{old} → {new}", Receipt(one.id)
     if seen.has(new) and not (platform.correct == "replace" and seen.has(old)):
         how += ": it was there already"
     elif platform.correct == "replace":
-        platform.replace(one.order_id, one.parcel, new, seen)
+        receipt = platform.replace(one.order_id, one.parcel, new, seen)
     else:
-        platform.forward(one.order_id, [parcel], seen)
+        (receipt,) = platform.forward(one.order_id, [parcel], seen)
         where = platform.where.format(order=one.order_id) or platform.title
         run.tally.talk.append(f"{new} was added; {old} cannot be removed through the API, see {where}")
         how += " (added beside it)"
-    return [Attempt(one.id, "correct", "replaced", how, exchange) for exchange in (*talk.exchanges,) or (None,)]
+    lines = [Attempt(one.id, "correct", "replaced", how, exchange) for exchange in (*talk.exchanges,) or (None,)]
+    return lines, receipt

@@ -133,7 +133,8 @@ class _Watchdog:
             time.sleep(1)
             now = time.monotonic()
             for ident, (end, box) in list(self._lives.items()):
-                if now >= end and box and self._lives.pop(ident, None):
+                if now >= end and box:
+                    self._lives.pop(ident, (end, box))
                     sock = getattr(box[-1], "sock", box[-1])
                     if isinstance(sock, socket.socket):
                         try:
@@ -495,3 +496,18 @@ def _broken(error: Exception, lost: type[TryLater], where: str) -> PlatformError
         str(error) if isinstance(error, _TooLarge) else "broke off before its answer was complete"
     )  # fmt: skip
     return lost(f"{host} {what} ({where})")
+
+
+def ping(url: str) -> str:
+    """Call a dead man's switch; what went wrong, or "". Never raises: a monitor must not fail what it watches."""
+    try:
+        for left in (1, 0):
+            try:
+                answer = requests.get(url, timeout=10, allow_redirects=False)
+                return "" if answer.ok else f"it answered {answer.status_code}"
+            except requests.ConnectionError:
+                if not left:
+                    raise
+    except (requests.RequestException, ValueError) as error:
+        return type(error).__name__
+    return ""

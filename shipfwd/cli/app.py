@@ -70,8 +70,10 @@ class App:
         """The store with at least one integration, for what sends or imports. Raises ConfigError otherwise."""
         store = self.store()
         if store is None or not store.integrations():
-            what = "no database at" if store is None else "no integration in"
-            raise ConfigError(f"{what} {self.db}; begin with: shipfwd integration add NAME --platform PLATFORM")
+            what = "" if store is None else " with an integration in it"
+            raise ConfigError(
+                f"no database at {self.db}{what}; begin with: shipfwd integration add NAME --platform PLATFORM"
+            )
         return store
 
     def existing_store(self) -> Store:

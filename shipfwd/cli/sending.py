@@ -11,7 +11,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli.app import App, formats
-from shipfwd.errors import UsageError
+from shipfwd.errors import ShipfwdError, UsageError
 
 if TYPE_CHECKING:
     from shipfwd.assembly import Assembly
@@ -163,9 +163,26 @@ def _say_outcomes(app: App, run: Run) -> None:
 @click.option(
     "--deadline", type=click.FloatRange(min=0, min_open=True), metavar="MIN", help="End after so many minutes."
 )
+@click.option("--metrics", metavar="FILE", help="Write Prometheus metrics there, for a textfile collector.")
+@click.option(
+    "--ping",
+    metavar="URL",
+    help="Call URL/start, then URL (codes 0 and 4) or URL/fail (healthchecks.io); never fails the run.",
+)
+@click.option("--report", metavar="FILE", help="Refresh the status page there, in one step.")
 @formats()
 @click.pass_obj
-def sweep(app: App, if_due: bool, names: tuple[str, ...], dry_run: bool, deadline: float | None, form: str) -> None:
+def sweep(
+    app: App,
+    if_due: bool,
+    names: tuple[str, ...],
+    dry_run: bool,
+    deadline: float | None,
+    metrics: str | None,
+    ping: str | None,
+    report: str | None,
+    form: str,
+) -> None:
     """Forward all that is due, then prove and tidy. Made for cron.
 
     With --if-due cron may run it every ten minutes, whatever the machine's time zone: orders are checked for
@@ -174,6 +191,23 @@ def sweep(app: App, if_due: bool, names: tuple[str, ...], dry_run: bool, deadlin
     \b
     */10 * * * *  /usr/local/bin/shipfwd -q sweep --if-due
     """
+    if ping and not dry_run:
+        _ping(app, ping.rstrip("/") + "/start")
+    try:
+        code = _sweep(app, if_due, names, dry_run, deadline, form)
+    except ShipfwdError as error:
+        code = error.exit_code
+        raise
+    except BaseException:
+        code = 70
+        raise
+    finally:
+        if not dry_run:
+            _after_sweep(app, code, metrics, ping, report)
+    click.get_current_context().exit(code)
+
+
+def _sweep(app: App, if_due: bool, names: tuple[str, ...], dry_run: bool, deadline: float | None, form: str) -> int:
     from shipfwd import sweeper
 
     chosen = app.pick(names) if app.working_store() else []
@@ -181,8 +215,35 @@ def sweep(app: App, if_due: bool, names: tuple[str, ...], dry_run: bool, deadlin
         run.take_back_dead()
         with progress(app, run, "sweep"):
             sweeper.sweep(run, assembly, chosen, if_due)
-        code = finish(app, run, assembly, form, run.counts() if not dry_run else {})
-    click.get_current_context().exit(code)
+        return finish(app, run, assembly, form, run.counts() if not dry_run else {})
+
+
+def _after_sweep(app: App, code: int, metrics: str | None, ping: str | None, report: str | None) -> None:
+    """Tell others how it went. What fails here is said, and changes nothing of the run."""
+    from shipfwd.files import replacing
+
+    store = app.store() if metrics or report else None
+    try:
+        if report and store is not None:
+            from shipfwd.cli.reading import write_page
+
+            with replacing(report) as out:
+                write_page(app, store.status(), out)
+        if metrics and store is not None:
+            from shipfwd.metrics import write_textfile
+
+            write_textfile(metrics, store, app.vault(), app.clock(), code)
+    except ShipfwdError as error:
+        app.complain(str(error))
+    if ping:
+        _ping(app, ping.rstrip("/") + ("" if code in (0, 4) else "/fail"))
+
+
+def _ping(app: App, url: str) -> None:
+    from shipfwd.http import ping
+
+    if trouble := ping(url):
+        app.say(f"the ping did not get through: {trouble}")
 
 
 @click.command()

@@ -139,6 +139,19 @@ class RegistryStore(Connected):
         due, waiting, doubt, failed, sending = (row[0] for row in self._read(_UNDER_WAY, {"id": integration_id}))
         return {"due": due, "waiting": waiting, "in_doubt": doubt, "failed": failed, "sending": sending}
 
+    def to_send(self, integration: Integration) -> int:
+        """How many `status` shows as pending or retrying."""
+        doubt = "in_doubt_since IS NOT NULL"
+        queries = {
+            False: (doubt,),
+            True: (f"{doubt} AND due_at IS NULL AND status_key <> :key", "due_at IS NOT NULL", "due_at IS NULL AND status_key = :key")
+            if integration.trigger_key
+            else ("due_at IS NULL", "due_at IS NOT NULL"),
+        }[integration.enabled]
+        names = {"i": integration.id, "key": integration.trigger_key}
+        start = "SELECT count(*) FROM shipments WHERE integration_id = :i AND state = 'pending' AND "
+        return sum(int(self._read(start + one, names)[0][0]) for one in queries)
+
     # ---- config -----------------------------------------------------------------------------------------
 
     def config(self) -> dict[str, str]:

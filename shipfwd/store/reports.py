@@ -29,6 +29,15 @@ _STORED = {
     "pending": "s.state = 'pending'",
     "retrying": "s.state = 'pending' AND (s.in_doubt_since IS NOT NULL OR s.due_at IS NOT NULL)",
 }
+# Grouped by all that `derive` looks at, so that a million rows are counted by the database.
+_COUNTS = """
+SELECT i.name, i.enabled, i."trigger", s.state, s.reason, s.status_key, '' AS order_status, s.confirmed_at,
+    s.in_doubt_since, s.due_at, s.next_attempt_at, count(*) AS n
+FROM shipments AS s JOIN integrations AS i ON i.id = s.integration_id
+WHERE {where}
+GROUP BY s.integration_id, s.state, s.status_key, s.due_at IS NULL, s.next_attempt_at IS NULL,
+    s.in_doubt_since IS NULL, s.confirmed_at IS NULL
+"""
 _COUNTED = ("sending", "failed", "blocked")
 
 
@@ -105,15 +114,17 @@ class ReportStore(Connected):
             for state in _COUNTED
         }
         counts |= {"waiting": 0, "pending": 0, "retrying": 0}
-        for row in self._read(
-            "SELECT i.enabled, i.\"trigger\", s.state, s.reason, s.status_key, '' AS order_status, s.confirmed_at,"
-            " s.in_doubt_since, s.due_at, s.next_attempt_at, count(*) AS n FROM shipments AS s"
-            " JOIN integrations AS i ON i.id = s.integration_id WHERE s.state = 'pending'"
-            " GROUP BY s.integration_id, s.status_key, s.due_at IS NULL, s.next_attempt_at IS NULL,"
-            " s.in_doubt_since IS NULL"
-        ):
+        for row in self._read(_COUNTS.format(where="s.state = 'pending'")):
             counts[derive(row)[0]] += row["n"]
         return counts
+
+    def counts_by_state(self) -> list[tuple[str, str, int]]:
+        """(integration, shown state, how many) over all shipments; reads the whole history."""
+        found: dict[tuple[str, str], int] = {}
+        for row in self._read(_COUNTS.format(where="1")):
+            key = (row["name"], derive(row)[0])
+            found[key] = found.get(key, 0) + row["n"]
+        return [(name, state, count) for (name, state), count in sorted(found.items())]
 
     def run_counts(self, ids: Sequence[int]) -> dict[str, int]:
         """How the shipments of a run stand now, by shown state."""
@@ -126,14 +137,8 @@ class ReportStore(Connected):
     def added_by(self, run_id: int, after_id: int = 0) -> dict[str, int]:
         """How what a run added stands now, by shown state; counted by the database, since it may be a million."""
         counts: dict[str, int] = {}
-        for row in self._read(
-            "SELECT i.enabled, i.\"trigger\", s.state, s.reason, s.status_key, '' AS order_status, s.confirmed_at,"
-            " s.in_doubt_since, s.due_at, s.next_attempt_at, count(*) AS n FROM shipments AS s"
-            " JOIN integrations AS i ON i.id = s.integration_id"
-            " WHERE s.id > :after AND s.added_run = :run GROUP BY s.integration_id, s.state, s.status_key, s.due_at IS NULL,"
-            " s.next_attempt_at IS NULL, s.in_doubt_since IS NULL, s.confirmed_at IS NULL",
-            {"run": run_id, "after": after_id},
-        ):
+        sql = _COUNTS.format(where="s.id > :after AND s.added_run = :run")
+        for row in self._read(sql, {"run": run_id, "after": after_id}):
             counts[derive(row)[0]] = counts.get(derive(row)[0], 0) + row["n"]
         return counts
 

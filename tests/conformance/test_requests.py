@@ -16,10 +16,12 @@ CASES = Path(__file__).parent.parent / "platforms"
 # platform → (description, what stands before its paths in our cases). The longest fitting prefix counts.
 APIS: dict[str, list[tuple[str, str]]] = {
     "allegro": [("allegro.yaml", "")],
+    "ebay": [("ebay_fulfillment.json", "/sell/fulfillment/v1")],
 }
 # What the descriptions leave out: token hosts.
 ELSEWHERE = {
     "allegro": ["https://allegro.pl/auth/oauth/"],
+    "ebay": ["https://api.ebay.com/identity/", "https://api.sandbox.ebay.com/identity/"],
 }
 # Answers that are wrong on purpose.
 CROOKED = {
