@@ -9,6 +9,7 @@ from shipfwd.errors import (
     ConfigError,
     NotOurs,
     NumberNotAccepted,
+    OutcomeUnknown,
     PlatformError,
     Rejected,
     TryLater,
@@ -46,6 +47,12 @@ def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
     except ConfigError as error:
         run.tally.told.append(f"{desk.integration.name}: {error}; nothing was replaced")
         code = error.exit_code
+    except OutcomeUnknown as error:
+        pause = f"{desk.doubt_seconds:.0f} seconds"
+        run.tally.told.append(
+            f"shipment {one.id}: {error}; it may have arrived: wait {pause}, then run the same command again"
+        )
+        code = 4
     except TryLater as error:
         run.tally.told.append(
             f"shipment {one.id}: {error}; the old number may still stand there, run the same command again"

@@ -280,7 +280,10 @@ class Forwarder:
             else:
                 self._settle([(one, verdict)], "look", looks, answered=True)
                 journalled.add(one.id)
-        parts = [going] if platform.together and going else [[one] for one in going]
+        bundles: dict[str, list[Claimed]] = {}
+        for one in going:
+            bundles.setdefault(platform.bundle(one.parcel) if platform.together else str(one.id), []).append(one)
+        parts = list(bundles.values())
         stopped: TryLater | None = None
         for part in parts:
             if stopped is not None:
@@ -402,7 +405,7 @@ class Forwarder:
         now, kind, reason = self.run.clock(), type(error).__name__, _advice(error, one, self.integration)
         doubt = one.in_doubt_since
         if isinstance(error, OutcomeUnknown) and written:
-            since = left_at or now
+            since = (left_at or now) + timedelta(microseconds=999_999)  # stored in whole seconds, never too early
             if not self.platform.read_back and self.platform.repeat != "harmless":
                 return self._unreadable(one, since)
             until = since + timedelta(seconds=self.desk.doubt_seconds)

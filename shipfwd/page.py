@@ -44,8 +44,12 @@ def write(
     on_fire: bool,
     made: datetime,
     zone: ZoneInfo,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Write the page. `rows` as the store's `status` gives them; memory does not grow with them."""
+    """Write the page. `rows` as the store's `status` gives them; memory does not grow with them.
+
+    fire, notes   the summary line, and sentences on what is about to be lost (radar.py).
+    """
     style, script = (_read(name) for name in ("status.css", "status.js"))
     every = iter(rows)
     first = [_row(row, zone) for row in islice(every, FIRST)]
@@ -57,6 +61,8 @@ def write(
         "MADE": f"As of {made.astimezone(zone):%Y-%m-%d %H:%M} ({escape(str(zone))}), by shipfwd.",
         "FIRE": _text(fire),
         "FIRE_CLASS": " bad" if on_fire else "",
+        "NOTES": "\n".join(f"<li>{_text(note)}</li>" for note in notes),
+        "NOTES_HIDDEN": "" if notes else " hidden",
         "INTEGRATIONS": "\n".join(_integration(one, zone) for one in integrations),
         "OPTIONS": "".join(f"<option>{_text(one['name'])}</option>" for one in integrations),
         "BOXES": "".join(f'<label><input type="checkbox" name="state" value="{s}"> {s}</label>' for s in STATES),

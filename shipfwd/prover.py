@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -47,11 +48,9 @@ def prove(run: Run, desk: Desk) -> None:
             for one, forwarded_at in part:
                 written[one.order_id] = min(forwarded_at, written.get(one.order_id, forwarded_at))
             try:
-                seen = desk.platform.over(Talk(desk.channel)).seen_again(written)
+                seen = _seen_again(desk, written)
             except TryLater:
                 return  # a later sweep looks
-            except PlatformError:
-                continue
             for one, forwarded_at in part:
                 there = seen.get(one.order_id)
                 if there is None:
@@ -60,6 +59,18 @@ def prove(run: Run, desk: Desk) -> None:
                     run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
                 elif not there.partial and (run.clock() - forwarded_at).total_seconds() >= desk.platform.proof_seconds:
                     _missing(run, desk, one)
+
+
+def _seen_again(desk: Desk, written: Mapping[str, datetime]) -> dict[str, Seen]:
+    """What stands on these orders; without one that cannot be understood. One bad order must not hide the others."""
+    try:
+        return dict(desk.platform.over(Talk(desk.channel)).seen_again(written))
+    except TryLater:
+        raise
+    except PlatformError:
+        if len(written) == 1:
+            return {}
+    return {order: there for one in written.items() for order, there in _seen_again(desk, dict([one])).items()}
 
 
 def _missing(run: Run, desk: Desk, one: Claimed) -> None:
@@ -111,7 +122,10 @@ def _compare(run: Run, desk: Desk, part: list[tuple[Claimed, bool]]) -> list[dic
     try:
         seen = desk.platform.over(Talk(desk.channel)).look(sorted({one.order_id for one, _ in part}))
     except PlatformError as error:
-        run.tally.codes.add(4 if isinstance(error, TryLater) else 1)
+        orders = dict.fromkeys(one.order_id for one, _ in part)
+        if len(orders) > 1 and not isinstance(error, TryLater):  # one of them is at fault
+            return [line for o in orders for line in _compare(run, desk, [p for p in part if p[0].order_id == o])]
+        run.tally.codes.add(4)
         return [row("unreadable", one.order_id, one, str(error)) for one, _ in part]
     found = []
     for one, confirmed in part:

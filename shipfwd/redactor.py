@@ -15,7 +15,8 @@ _NAMED = re.compile(
     r"""(?ix) (?<![a-z0-9])
     (?: access_token | refresh_token | id_token | oauth_token | oauth_verifier | oauth_signature | signature
       | token_secret | client_secret | consumer_secret | shared_secret | secret_key | client_key | consumer_key
-      | oauth_consumer_key | ws_key | api_?key | device_code | user_code | password )
+      | oauth_consumer_key | ws_key | api_?key | device_code | user_code | code_verifier | password
+      | (?: buyer_? )? e?mail | phone (?: _?number )? )  # of the buyer, in answers that have more than we asked for
     (?: (\\?"\s*:\s*\\?") (?: [^"\\] | \\. )*
       | ('\s*:\s*')       (?: [^'\\] | \\. )*
       | (=["']?)          [^"'&\s,;]+ )"""

@@ -117,6 +117,7 @@ def check_settings(platform: type[Platform], settings: Mapping[str, str], secret
             [f"--set {name}=…" for name in missing] + [f"--secret {name}=env:…" for name in missing_secrets]
         )
         raise UsageError(f"{platform.title} needs {', '.join(missing + missing_secrets)}; add: {give}")
+    platform.complete({key: value for key, value in settings.items() if value.strip()}, secrets)
     return {key: _checked(known[key], value.strip()) for key, value in settings.items() if value.strip()}
 
 

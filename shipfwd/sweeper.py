@@ -15,6 +15,7 @@ from shipfwd.runs import Run
 
 if TYPE_CHECKING:  # requests is imported only once there is something to send
     from shipfwd.forwarder import Desk
+    from shipfwd.settings import Config
 
 LOGIN_WARNING = timedelta(days=14)
 RENEW_AFTER = timedelta(days=30)
@@ -197,14 +198,14 @@ def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> N
     sections: list[tuple[str, list[dict[str, Any]]]] = [
         ("", troubled),
         ("due for 6 hours without success: ", late),
-        ("", leaving),
+        ("", [row for row in leaving if row["ends_at"] > run.clock()]),
+        ("", [row for row in leaving if row["ends_at"] <= run.clock()]),
     ]
     for title, rows in sections:
         for (name, reason), group in _grouped(rows).items():
             first = group[0]
             if "ends_at" in first:
-                until = schedule.local(first["ends_at"], config.zone)
-                reason = f"{reason}; it will not be sent after {until}, and no sweep comes before that"
+                reason += _leaves(first, run.clock(), config)
             ids = ", ".join(str(row["id"]) for row in group[:8]) + (
                 f" and {len(group) - 8} more" if len(group) > 8 else ""
             )
@@ -227,6 +228,17 @@ def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> N
                 f"{integration.name}: its login ends on {schedule.local(ends, config.zone)}; "
                 f"renew it: shipfwd integration login {integration.name}"
             )
+
+
+def _leaves(row: Mapping[str, Any], now: datetime, config: Config) -> str:
+    """What becomes of a waiting shipment that no sweep reaches in time."""
+    until = schedule.local(row["ends_at"], config.zone)
+    if row["ends_at"] > now:
+        return f"; it will not be sent after {until}, and no sweep comes before that"
+    return (
+        f"; it is older than {config.text('window_hours')} hours since {until}, so no sweep sends it; "
+        f"to send it all the same: shipfwd forward {row['id']}"
+    )
 
 
 def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:

@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -105,11 +104,12 @@ def _cell(value: Any) -> str:
 
 
 def is_terminal(out: IO[str]) -> bool:
+    """A terminal that can redraw and colour; a dumb one gets plain tables."""
     return out.isatty() and os.environ.get("TERM", "") != "dumb"
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], out: IO[str]) -> None:
-    if not is_terminal(out):
+    if not out.isatty():
         out.write("\t".join(columns.values()) + "\n")
         for row in rows:
             out.write("\t".join(clean(row.get(name)) for name in columns) + "\n")
@@ -136,10 +136,21 @@ def _grid(headings: Iterable[str]) -> Any:
     return grid
 
 
-def console(out: IO[str]) -> Any:
+def console(out: IO[str], width: int = 0) -> Any:
+    """Where tables are printed. width: 0 = the terminal's."""
+    import shutil
+
     from rich.console import Console
 
-    return Console(file=out, highlight=False, no_color=bool(os.environ.get("NO_COLOR")) or None, soft_wrap=False)
+    dumb = not is_terminal(out)  # for such rich would take 80 columns whatever there are
+    return Console(
+        file=out,
+        highlight=False,
+        no_color=bool(os.environ.get("NO_COLOR")) or None,
+        color_system=None if dumb else "auto",
+        width=width or (shutil.get_terminal_size().columns if dumb else None),
+        soft_wrap=False,
+    )
 
 
 def icon(row: Mapping[str, Any], out: IO[str]) -> str:
@@ -154,52 +165,11 @@ def icon(row: Mapping[str, Any], out: IO[str]) -> str:
     return sign
 
 
-def status_table(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo, out: IO[str]) -> int:
-    """The status table; how many rows it had."""
-    if not is_terminal(out):
-        names = ("id", "integration", "order_id", "carrier", "tracking_number", "state", "forwarded_at", "reason")
-        count = 0
-        out.write("\t".join(name.replace("_", " ") for name in names) + "\n")
-        for row in rows:
-            shown = {**row, "forwarded_at": local(row["forwarded_at"], zone)}
-            out.write("\t".join(clean(shown[name]) for name in names) + "\n")
-            count += 1
-        return count
-    from rich.text import Text
-
-    grid = _grid(("", "id", "integration", "order", "number", "sent", "what and why"))
-    grid.columns[0].no_wrap = grid.columns[1].no_wrap = True
-    grid.columns[5].min_width = 10
-    grid.columns[6].ratio, grid.columns[6].min_width = 1, 24
-    for column, widest in ((2, 16), (3, 20), (4, 24)):
-        grid.columns[column].max_width = widest
-    grid.expand = True
-    count = 0
-    for row in rows:
-        style = ICONS[row["state"]][1]
-        why = row["state"] + (f": {row['reason']}" if row["reason"] else "")
-        if row["next_attempt_at"] and row["state"] == "retrying":
-            why += f" (again {local(row['next_attempt_at'], zone)})"
-        number = f"{row['tracking_number']} {row['carrier']}"
-        cells = (row["id"], row["integration"], row["order_id"], number, local(row["forwarded_at"], zone), why)
-        faded = "dim" if style == "dim" else ""
-        texts = [Text(clean(cell), style=faded, overflow="fold") for cell in cells[:-1]]
-        texts.append(Text(clean(cells[-1]), style=style if style != "green" else "", overflow="fold"))
-        grid.add_row(Text(icon(row, out), style=style), *texts)
-        count += 1
-    if count:
-        console(out).print(grid)
-    return count
-
-
-def summary_line(counts: Mapping[str, int], next_slot: datetime, zone: ZoneInfo) -> str:
-    """Is anything on fire? One line."""
-    fire = [f"{counts[name]} {name}" for name in ("failed", "blocked", "retrying") if counts.get(name)]
-    calm = [f"{counts[name]} {name}" for name in ("pending", "sending", "waiting") if counts.get(name)]
-    head = "Needs a person: " + ", ".join(fire[:]) if counts.get("failed") or counts.get("blocked") else (
-        ", ".join(fire) or "Nothing is wrong"
-    )  # fmt: skip
-    return f"{head}; {', '.join(calm) or 'nothing waits'}. Next sweep {next_slot.astimezone(zone):%H:%M}."
+def status_lines(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo, out: IO[str]) -> None:
+    """The status table for a pipe: tab-separated, never cut. For a terminal: terminal.py."""
+    names = ("id", "integration", "order_id", "carrier", "tracking_number", "state", "forwarded_at", "reason")
+    shown = ({**row, "forwarded_at": local(row["forwarded_at"], zone)} for row in rows)
+    _table(shown, {name: name.replace("_", " ") for name in names}, out)
 
 
 def request_text(request: Request, redact_headers: Any, redact: Any, redact_url: Any) -> str:
@@ -215,41 +185,6 @@ def request_text(request: Request, redact_headers: Any, redact: Any, redact_url:
     if body:
         parts += ["--data-raw", body]
     return "\n".join(clean(line) for line in [*lines, "", shlex.join(parts)])
-
-
-def story(row: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> str:
-    """One shipment's story in sentences, oldest first."""
-    said = [
-        f"Shipment {row['id']}: {row['tracking_number']} ({row['carrier'] or 'no carrier'}) for order {row['order_id']} "
-        f"of {row['integration']} ({row['platform']})",
-    ]
-    if row["tracking_original"] != row["tracking_number"]:
-        said.append(f"  given as {row['tracking_original']!r}")
-    if row["tracking_url"]:
-        said.append(f"  {row['tracking_url']}")
-    if row["items"]:
-        items = [f"{i['item_id'] or i['sku']}×{i['quantity'] or 'all'}" for i in json.loads(row["items"])]
-        said.append(f"  holds {', '.join(items)}")
-    said.append(f"  shipped {local(row['created_at'], zone)}; order status {row['order_status'] or '(none)'}")
-    for name, word in (
-        ("due_at", "became due"),
-        ("forwarded_at", "forwarded"),
-        ("confirmed_at", "confirmed"),
-        ("status_sent_at", "order marked as sent"),
-        ("in_doubt_since", "in doubt since"),
-        ("next_attempt_at", "next attempt"),
-    ):
-        if row[name]:
-            said.append(f"  {word} {local(row[name], zone)}")
-    said.append(f"  now {row['state']}" + (f": {row['reason']}" if row["reason"] else ""))
-    for line in lines:
-        moment = parse_stamp(line["at"]).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-        answer = f" → {line['status']}" if line["status"] else ""
-        call = f"  {line['method']} {line['url']}{answer}" if line["method"] else ""
-        detail = f": {line['detail']}" if line["detail"] else ""
-        said.append(f"{moment}  {line['step']}, {line['outcome']}{detail}{call}")
-        said += [f"    {mark} {line[name]}" for name, mark in (("request", ">"), ("answer", "<")) if line[name]]
-    return "\n".join(clean(line) for line in said)
 
 
 def clean_lines(text: str) -> str:

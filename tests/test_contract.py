@@ -119,6 +119,7 @@ def test_every_fault_at_every_step(name, case, step, fault, tmp_path, monkeypatc
     writes = [n for n, one in enumerate(talk) if is_write(one)]
     (row,) = out["rows"]
     platform = platforms.load(name)
+    repeat = data.get("repeat", platform.repeat)
     marking = step > writes[0] and platform.status_transfer == "separate"
     said = f"{row['state']}: {row['reason']} {stage.run.tally}"
     if marking:
@@ -127,12 +128,12 @@ def test_every_fault_at_every_step(name, case, step, fault, tmp_path, monkeypatc
         assert out["exit"] == at_status, said
     else:
         state, code, doubt = at_write if step == writes[0] else at_read
-        if step == writes[0] and platform.repeat == "harmless" and doubt:
+        if step == writes[0] and repeat == "harmless" and doubt:
             doubt = False
         if doubt and not platform.read_back:
             state, code = "failed", 1
         assert (row["state"], out["exit"]) == (state, code), said
         assert (row["in_doubt_since"] is not None) == doubt, said
-        if not talk[step].get("repeats") and fault not in ("429", "unreachable") and platform.repeat == "doubles":
+        if not talk[step].get("repeats") and fault not in ("429", "unreachable") and repeat == "doubles":
             assert player.writes <= 1 + (fault == "401" and step == writes[0]), "a write that may have arrived left twice"
     assert "SECRET-" not in stage.everything_said() + caplog.text

@@ -187,6 +187,12 @@ class App:
     def out(self) -> Any:
         return sys.stdout
 
+    def pause(self, seconds: float) -> None:
+        """Wait between two drawings of --watch."""
+        import time
+
+        time.sleep(seconds)
+
     def close(self) -> None:
         if self._store is not None:
             self._store.close()

@@ -59,6 +59,8 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
     shipfwd settle 17 --arrived        the number is there: forwarded
     shipfwd settle 17 --not-arrived    it is not: pending, sent by the next run
     """
+    from shipfwd import platforms
+
     if arrived is None:
         raise UsageError("say what you saw there: --arrived or --not-arrived")
     store = app.existing_store()
@@ -70,7 +72,14 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
     state, reason = (
         ("forwarded", "settled by hand: seen there") if arrived else ("pending", "settled by hand: not there")
     )
-    if not store.by_hand(shipment_id, state, reason):
+    kind, transfer = platforms.load(row["platform"]).status_transfer, row["status_transfer"]
+    if not store.by_hand(
+        shipment_id,
+        state,
+        reason,
+        status_sent=bool(arrived) and kind == "with-tracking",
+        wants_sent=bool(arrived) and kind == "separate" and transfer == "on",
+    ):
         raise UsageError(
             f"shipment {shipment_id} is being looked up right now; see in a minute: shipfwd show {shipment_id}"
         )

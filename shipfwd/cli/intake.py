@@ -313,7 +313,11 @@ def order_move(app: App, orders: tuple[str, ...], to_status: str, name: str) -> 
 @formats()
 @click.pass_obj
 def order_list(app: App, name: str | None, limit: int | None, form: str) -> None:
-    """The orders and their statuses, newest first."""
+    """The orders and their statuses, newest first.
+
+    \b
+    shipfwd order list -i shop --limit 20
+    """
     store = app.store()
     fields = ("integration", "order_id", "order_status", "status_at", "shipments", "marked_as_sent")
     rows: list[dict[str, Any]] = []

@@ -13,6 +13,9 @@ from shipfwd.cli.app import App, formats
 from shipfwd.errors import UsageError
 from shipfwd.models import STATES
 
+MOST = 50  # shipments that a table shows
+WATCH_SECONDS = 3.0
+
 
 def moment(app: App, text: str) -> datetime:
     """A time that a person wrote: a date is its beginning, a time without a zone is the merchant's."""
@@ -33,6 +36,7 @@ def moment(app: App, text: str) -> datetime:
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many, newest first (a table: 50).")
 @click.option("--all", "every", is_flag=True, help="All of them.")
 @click.option("--output", metavar="FILE", help="Write there instead of stdout.")
+@click.option("--watch", is_flag=True, help="Draw it again every few seconds, until Ctrl-C; on a terminal.")
 @formats("html")
 @click.pass_obj
 def status(
@@ -44,6 +48,7 @@ def status(
     limit: int | None,
     every: bool,
     output: str | None,
+    watch: bool,
     form: str,
 ) -> None:
     """Show for each shipment whether its number arrived, when, and if not, why.
@@ -53,10 +58,12 @@ def status(
     ↻  tried again later                 ⊘  blocked before sending: map its carrier, mend its number
     …  being sent now                    ⌛  expired    –  dropped    (none)  waiting or pending
 
-    JSON, CSV and the page hold all shipments unless --limit says otherwise.
+    JSON, CSV and the page hold all shipments unless --limit says otherwise. On a terminal, --state failed and
+    --state blocked are shown by reason, with what to do about it.
 
     \b
     shipfwd status --state failed
+    shipfwd status --watch
     shipfwd status -i shop --since 2026-11-23 --format json
     shipfwd status --format html --output /var/www/html/shipments.html
     """
@@ -65,46 +72,66 @@ def status(
 
     if limit is not None and every:
         raise UsageError("--limit and --all contradict each other")
-    store = app.store()
-    config = app.config()
-    rows: Any = []
-    if store is not None:
-        most = None if every or (limit is None and form != "table") else 50 if limit is None else limit
+    if watch and (form != "table" or output or not views.is_terminal(app.out)):
+        raise UsageError("--watch draws a table on a terminal; leave out --format and --output")
+    most = None if every or (limit is None and form != "table") else MOST if limit is None else limit
+    start = moment(app, since) if since else None
+
+    def rows(at_most: int | None) -> Any:
+        store = app.store()
+        if store is None:
+            return []
         chosen = [store.integration(name).id for name in names]
-        start = moment(app, since) if since else None
-        rows = store.status(chosen, [order.strip() for order in orders], states, start, most)
+        return store.status(chosen, [order.strip() for order in orders], states, start, at_most)
+
+    if watch:
+        _watch(app, rows, states, most)
+        return
     with replacing(output) if output else nullcontext(app.out) as out:
         if form == "html":
-            write_page(app, rows, out)
-            return
-        if form != "table":
-            views.emit(rows, STATUS_FIELDS, form, out)
-            return
-        count = views.status_table(rows, config.zone, out)
-    if store is None:
+            write_page(app, rows(most), out)
+        elif form != "table":
+            views.emit(rows(most), STATUS_FIELDS, form, out)
+        elif not out.isatty():
+            views.status_lines(rows(most), app.config().zone, out)
+        elif draw(app, rows(most), states, out) == most == MOST and limit is None:
+            app.say(f"the newest {MOST}; --all shows every one")
+    if form == "table" and app.store() is None:
         app.say(f"no database at {app.db}; begin with: shipfwd integration add NAME --platform PLATFORM")
-    elif views.is_terminal(app.out) and not output:
-        from shipfwd.schedule import next_slots
 
-        slot = next_slots(app.clock(), config.times, config.zone, 1)[0]
-        click.echo(views.summary_line(store.summary(), slot, config.zone))
-        if count == 50 and limit is None and not every:
-            app.say("the newest 50; --all shows every one")
+
+def draw(app: App, rows: Any, states: tuple[str, ...], out: Any) -> int:
+    """Status for a person: the shipments, and whether anything is on fire; how many shipments."""
+    from shipfwd import radar, terminal
+
+    store, config = app.store(), app.config()
+    by_reason = states and set(states) <= {"failed", "blocked"}
+    count = (terminal.grouped_table if by_reason else terminal.status_table)(rows, config.zone, out)
+    if store is not None:
+        terminal.summary(radar.look(store, config, app.clock()), config.zone, out)
+    return count
+
+
+def _watch(app: App, rows: Any, states: tuple[str, ...], most: int | None) -> None:
+    from shipfwd import terminal
+
+    def frame(out: Any, lines: int) -> None:
+        fitting = max(1, lines - terminal.FRAME_LINES)
+        draw(app, rows(fitting if most is None else min(most, fitting)), states, out)
+
+    terminal.watch(frame, app.out, app.pause, WATCH_SECONDS)
 
 
 def write_page(app: App, rows: Any, out: Any) -> None:
     """The status page, also for `sweep --report`."""
-    from shipfwd import page
+    from shipfwd import page, radar, terminal
     from shipfwd.cli.setup import list_row
-    from shipfwd.schedule import next_slots
 
     store, config = app.store(), app.config()
-    integrations = [list_row(app, one, store.under_way(one.id)) for one in store.integrations()] if store else []
-    slot = next_slots(app.clock(), config.times, config.zone, 1)[0]
-    counts = store.summary() if store else {}
-    on_fire = bool(counts.get("failed") or counts.get("blocked"))
-    fire = views.summary_line(counts, slot, config.zone)
-    page.write(out, rows, integrations, fire, on_fire, app.clock(), config.zone)
+    integrations = [list_row(app, one, store) for one in store.integrations()] if store else []
+    seen = radar.look(store, config, app.clock())
+    fire = terminal.summary_line(seen, config.zone)
+    page.write(out, rows, integrations, fire, seen.on_fire, app.clock(), config.zone, seen.notes)
 
 
 @click.command()
@@ -112,10 +139,13 @@ def write_page(app: App, rows: Any, out: Any) -> None:
 @formats()
 @click.pass_obj
 def show(app: App, shipment_id: int, form: str) -> None:
-    """Tell one shipment's story: every attempt, request and answer, secrets masked.
+    """Tell one shipment's story: every attempt, request and answer, secrets masked; what comes next, what you can do.
+
+    Long requests and answers are shortened; -v shows them whole.
 
     \b
     shipfwd show 17
+    shipfwd -v show 17
     """
     store = app.store()
     found = store.story(shipment_id) if store is not None else None
@@ -123,7 +153,10 @@ def show(app: App, shipment_id: int, form: str) -> None:
         raise UsageError(f"no shipment {shipment_id}; see: shipfwd status")
     row, lines = found
     if form == "table":
-        click.echo(views.story(row, lines, app.config().zone))
+        from shipfwd import platforms, story
+
+        title = platforms.load(row["platform"]).title if row["platform"] in platforms.names() else row["platform"]
+        click.echo(story.tell(row, lines, app.config(), app.clock(), title, app.verbose))
         return
     fields = ("id", "at", "run_id", "step", "outcome", "detail", "method", "url", "status", "request", "answer")
     views.emit(lines, fields, form, app.out)

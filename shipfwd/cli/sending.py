@@ -102,10 +102,10 @@ def forward(
     Named shipments (IDs, -o, --failed) are sent whatever their trigger, age or state.
 
     \b
-    shipfwd forward                  all that is due
-    shipfwd forward 17 18            these two, whatever their state
-    shipfwd forward -o A-1001        every parcel of an order
-    shipfwd forward --failed -i shop what failed at one integration, after the cause is mended
+    shipfwd forward                   all that is due
+    shipfwd forward 17 18             these two, whatever their state
+    shipfwd forward -o A-1001         every parcel of an order
+    shipfwd forward --failed -i shop  what failed at one integration, after the cause is mended
     """
     from shipfwd import sweeper
 
@@ -117,17 +117,20 @@ def forward(
     if again and not (ids or orders or names):
         raise UsageError("--again looks at forwarded shipments; say which: IDs, -o ORDER or -i INTEGRATION")
     with app.run("forward", deadline, dry_run) as (run, assembly):
-        run.take_back_dead()
+        if not dry_run:
+            run.take_back_dead()
         left: dict[int, str] = {}
         if by_hand:
             among = [one.id for one in chosen] if names else []
+            orders = tuple(order.strip() for order in orders)
             wanted = list(ids) + store.shipments_of(orders, among) if ids or orders else []
             if failed:
                 wanted = store.failed_ids(among)
             elif again and not wanted:
                 wanted = sorted(row["id"] for row in store.status(integrations=among, states=["forwarded"]))
-            if orders and len(wanted) == len(ids):
-                raise UsageError(f"no shipment of order {', '.join(orders)} is known; see: shipfwd status --all")
+            unknown = [order for order in orders if not store.shipments_of([order], among)]
+            if unknown:
+                raise UsageError(f"no shipment of order {', '.join(unknown)} is known; see: shipfwd status --all")
             groups, left = store.claim_by_hand(run.id, list(dict.fromkeys(wanted)), again, peek=dry_run)
             unknown = [str(one) for one, why in left.items() if why == "no such shipment"]
             if unknown:
@@ -135,6 +138,10 @@ def forward(
                 raise UsageError(f"no shipment {', '.join(unknown)}; see: shipfwd status. Nothing was sent")
             with progress(app, run, "forward"):
                 sweeper.forward_chosen(run, assembly, store.integrations(), groups)
+            gone = set(groups) - {one.id for one in store.integrations()}
+            if gone:  # forward_chosen took out what it worked at
+                run.tally.codes.add(3)
+                run.tally.told.append("the integration of what you named was removed; nothing of it can be sent")
         else:
             with progress(app, run, "forward"):
                 sweeper.forward_all(run, assembly, chosen)
@@ -149,8 +156,10 @@ def forward(
 
 
 def _say_outcomes(app: App, run: Run) -> None:
-    """What became of shipments that a person named, when it is not simply done."""
+    """What became of shipments that a person named, when it is not simply done, also when it was told before."""
     for row in run.store.status(ids=sorted(run.tally.touched)[:50]):
+        if row["state"] in ("failed", "blocked") and row["told"]:
+            app.say(f"shipment {row['id']}: {row['state']}: {row['reason']}")
         if row["state"] == "retrying":
             zone = app.config().zone
             app.say(f"shipment {row['id']}: {row['reason']}; again {views.local(row['next_attempt_at'], zone)}")
@@ -212,7 +221,8 @@ def _sweep(app: App, if_due: bool, names: tuple[str, ...], dry_run: bool, deadli
 
     chosen = app.pick(names) if app.working_store() else []
     with app.run("sweep --if-due" if if_due else "sweep", deadline, dry_run) as (run, assembly):
-        run.take_back_dead()
+        if not dry_run:
+            run.take_back_dead()
         with progress(app, run, "sweep"):
             sweeper.sweep(run, assembly, chosen, if_due)
         return finish(app, run, assembly, form, run.counts() if not dry_run else {})

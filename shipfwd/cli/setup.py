@@ -1,4 +1,4 @@
-"""integration, platforms, carriers, config and schedule: what is set up once."""
+"""integration, platforms and carriers: what is set up once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from shipfwd.errors import PlatformError, ShipfwdError, UsageError
 if TYPE_CHECKING:
     from shipfwd.models import Integration
     from shipfwd.platforms.base import Platform
+    from shipfwd.store import Store
 
 
 def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
@@ -24,7 +25,8 @@ def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"{option} takes KEY=VALUE, not '{text if option != '--secret' else key}'")
+            given = "" if option == "--secret" else f", not '{text}'"  # it may be the secret itself
+            raise UsageError(f"{option} takes KEY=VALUE{given}")
         pairs[key.strip()] = value
     return pairs
 
@@ -159,32 +161,34 @@ def integration_list(app: App, form: str) -> None:
     zone = app.config().zone
     for one in store.integrations() if store is not None else []:
         assert store is not None
-        rows.append(list_row(app, one, store.under_way(one.id)))
+        rows.append(list_row(app, one, store))
     if form != "table":
         views.emit(rows, fields, form, app.out)
         return
-    shown = [
-        {
-            **row,
-            "forwarding": "on" if row["forwarding"] else "off",
-            "last_success_at": views.local(row["last_success_at"], zone),
-            "login_expires_at": views.local(row["login_expires_at"], zone),
-            "_style": "green" if row["forwarding"] else "bright_black",
-        }
-        for row in rows
-    ]
-    headings = dict.fromkeys(fields, "")
-    headings = {name: name.removesuffix("_at").replace("_", " ") for name in headings}
-    views.emit(shown, fields, form, app.out, headings)
+    if app.out.isatty() and rows:
+        from shipfwd.terminal import integration_table
+
+        integration_table(rows, zone, app.out)
+    elif rows or not app.out.isatty():
+        shown = [
+            {
+                **row,
+                "forwarding": "on" if row["forwarding"] else "off",
+                "last_success_at": views.local(row["last_success_at"], zone),
+                "login_expires_at": views.local(row["login_expires_at"], zone),
+            }
+            for row in rows
+        ]
+        headings = {name: name.removesuffix("_at").replace("_", " ") for name in fields}
+        views.emit(shown, fields, form, app.out, headings)
     if not rows:
         app.say("no integration yet; begin with: shipfwd integration add NAME --platform PLATFORM")
 
 
-def list_row(app: App, one: Integration, counts: dict[str, int]) -> dict[str, Any]:
+def list_row(app: App, one: Integration, store: Store) -> dict[str, Any]:
     from shipfwd.models import stamp
 
     ends = app.vault().login_expires_at(one.id)
-    waiting = counts["waiting"] if not one.trigger_key and one.enabled else 0
     return {
         "name": one.name,
         "platform": one.platform,
@@ -193,8 +197,8 @@ def list_row(app: App, one: Integration, counts: dict[str, int]) -> dict[str, An
         "status_transfer": one.status_transfer,
         "last_success_at": stamp(one.last_success_at) if one.last_success_at else None,
         "login_expires_at": stamp(ends) if ends else None,
-        "pending": counts["due"] + waiting + counts["in_doubt"],
-        "failed": counts["failed"],
+        "pending": store.to_send(one),
+        "failed": store.under_way(one.id)["failed"],
     }
 
 
@@ -203,13 +207,17 @@ def list_row(app: App, one: Integration, counts: dict[str, int]) -> dict[str, An
 @formats()
 @click.pass_obj
 def integration_show(app: App, name: str, form: str) -> None:
-    """Show one integration with its settings; of secrets only where they lie."""
+    """Show one integration with its settings; of secrets only where they lie.
+
+    \b
+    shipfwd integration show shop
+    """
     from shipfwd import platforms
     from shipfwd.settings import filled
 
     store = app.existing_store()
     one = store.integration(name)
-    row = list_row(app, one, store.under_way(one.id)) | {"identity": one.identity}
+    row = list_row(app, one, store) | {"identity": one.identity}
     for key, value in filled(platforms.load(one.platform), one.settings).items():
         row[f"set {key}"] = value
     for key, reference in one.secrets.items():
@@ -287,7 +295,11 @@ def _switch(app: App, names: tuple[str, ...], on: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 @click.pass_obj
 def integration_enable(app: App, names: tuple[str, ...]) -> None:
-    """Switch forwarding on."""
+    """Switch forwarding on.
+
+    \b
+    shipfwd integration enable shop
+    """
     _switch(app, names, True)
 
 
@@ -295,7 +307,11 @@ def integration_enable(app: App, names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 @click.pass_obj
 def integration_disable(app: App, names: tuple[str, ...]) -> None:
-    """Switch forwarding off; what waits keeps waiting, within its window."""
+    """Switch forwarding off; what waits keeps waiting, within its window.
+
+    \b
+    shipfwd integration disable shop
+    """
     _switch(app, names, False)
 
 
@@ -352,13 +368,17 @@ def integration_login(app: App, name: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask; drops what is still under way.")
 @click.pass_obj
 def integration_remove(app: App, name: str, yes: bool) -> None:
-    """Remove an integration and its secrets; shipments and journal stay readable."""
+    """Remove an integration and its secrets; shipments and journal stay readable.
+
+    \b
+    shipfwd integration remove old-shop
+    """
     store = app.existing_store()
     one = store.integration(name)
     counts = store.under_way(one.id)
     if counts["sending"]:
         raise UsageError(f"{name} has shipments that are being sent right now; try again in a minute")
-    live = counts["due"] + counts["in_doubt"] + (counts["waiting"] if one.enabled and not one.trigger_key else 0)
+    live = max(counts["due"] + counts["in_doubt"], store.to_send(one))
     if live and not yes:
         raise UsageError(f"{name} has {live} shipments pending, retrying or in doubt; --yes drops them and removes it")
     app.confirm(f"Remove {name} and its secrets? Its shipments and journal stay readable.", yes)
@@ -454,7 +474,11 @@ def carriers(ctx: click.Context, platform_name: str | None, form: str) -> None:
 @click.argument("pairs", nargs=-1, required=True, metavar="OURS=THEIRS…")
 @click.pass_obj
 def carriers_map(app: App, name: str, pairs: tuple[str, ...]) -> None:
-    """Say what this integration's platform calls a carrier; OURS= (empty) forgets it."""
+    """Say what this integration's platform calls a carrier; OURS= (empty) forgets it.
+
+    \b
+    shipfwd carriers map -i shop dpd="DPD Polska"
+    """
     from shipfwd.carriers import fold
 
     store = app.existing_store()
@@ -471,89 +495,14 @@ def carriers_map(app: App, name: str, pairs: tuple[str, ...]) -> None:
 @formats()
 @click.pass_obj
 def carriers_detect(app: App, number: str, form: str) -> None:
-    """Whose number could this be? Best guess first; a shape is never proof."""
+    """Whose number could this be? Best guess first; a shape is never proof.
+
+    \b
+    shipfwd carriers detect 620022696408430119458408
+    """
     from shipfwd import carriers as ours
 
     guesses = [{"carrier": one.carrier, "certainty": one.certainty, "why": one.why} for one in ours.detect(number)]
     views.emit(guesses, ("carrier", "certainty", "why"), form, app.out)
     if not guesses:
         app.say("no carrier we know has such numbers")
-
-
-# ---- config and schedule ----------------------------------------------------------------------------------------------
-
-
-@click.group()
-def config() -> None:
-    """Settings that hold for everything.
-
-    \b
-    shipfwd config set timezone Europe/Prague
-    """
-
-
-@config.command("list")
-@formats()
-@click.pass_obj
-def config_list(app: App, form: str) -> None:
-    """All settings, their values and defaults."""
-    from shipfwd.settings import CONFIG
-
-    values = app.config()
-    rows = [
-        {"key": key, "value": values.text(key), "default": default, "what": what}
-        for key, (default, _, what) in CONFIG.items()
-    ]
-    views.emit(rows, ("key", "value", "default", "what"), form, app.out)
-
-
-@config.command("get")
-@click.argument("key")
-@click.pass_obj
-def config_get(app: App, key: str) -> None:
-    """One setting's value."""
-    from shipfwd.settings import CONFIG, nearest
-
-    if key not in CONFIG:
-        raise UsageError(f"there is no setting '{key}'{nearest(key, CONFIG)}")
-    click.echo(app.config().text(key))
-
-
-@config.command("set")
-@click.argument("key")
-@click.argument("value")
-@click.pass_obj
-def config_set(app: App, key: str, value: str) -> None:
-    """Change a setting."""
-    from shipfwd.settings import check_config
-
-    checked = check_config(key, value)
-    store = app.store(create=True)
-    assert store is not None
-    store.set_config(key, checked)
-    app.say(f"{key} is {checked or 'back to its default'}")
-
-
-@click.command()
-@click.option("--emit", type=click.Choice(["cron", "cronie", "systemd"]), help="Lines to install.")
-@formats()
-@click.pass_obj
-def schedule(app: App, emit: str | None, form: str) -> None:
-    """The next sweep times, in local time and UTC; or lines for your scheduler.
-
-    \b
-    shipfwd schedule --emit systemd
-    """
-    from shipfwd import schedule as times
-    from shipfwd.models import stamp
-
-    config = app.config()
-    if emit:
-        import shutil
-
-        command = shutil.which("shipfwd") or sys.argv[0]
-        click.echo(times.emit(emit, config.times, config.zone, command, str(app.db)).rstrip("\n"))
-        return
-    slots = times.next_slots(app.clock(), config.times, config.zone, 8)
-    rows = [{"local": times.local(slot, config.zone), "utc": stamp(slot)} for slot in slots]
-    views.emit(rows, ("local", "utc"), form, app.out, {"local": str(config.zone), "utc": "UTC"})

@@ -45,6 +45,7 @@ class OAuth(Platform):
     rotates: ClassVar[bool] = False  # a refresh gives a new refresh token; such a login dies when it is never renewed
     login_seconds: ClassVar[float] = 0.0  # how long a refresh token lives where no answer says it; 0 = unknown
     client_advice: ClassVar[str] = "check client_id and client_secret"
+    json_tokens: ClassVar[bool] = False  # the token host documents JSON in place of a form
     login_advice: ClassVar[str] = LOGIN  # where a refresh token comes from, for who has none that works
 
     @property
@@ -152,7 +153,8 @@ class OAuth(Platform):
         """No write in the sense of the dry run. Repeated when its answer is lost: the old token has its grace then."""
         headers, fields = self.client()
         options: dict[str, Any] = {"base": self.login_base, "auth": False, "write": False, "repeatable": True}
-        return self.post(path, form={**form, **fields}, headers=headers, accept=_REFUSALS, **options)
+        options["json" if self.json_tokens else "form"] = {**form, **fields}
+        return self.post(path, headers=headers, accept=_REFUSALS, **options)
 
     def _scope(self) -> dict[str, str]:
         return {"scope": self.scope} if self.scope else {}

@@ -25,13 +25,7 @@ from hashlib import sha256
 from typing import Any
 
 from shipfwd import __version__
-from shipfwd.errors import (
-    ConfigError,
-    NotOurs,
-    NotUnderstood,
-    Rejected,
-    Throttled,
-)
+from shipfwd.errors import ConfigError, NotOurs, NotUnderstood, Rejected, Throttled
 from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Seen, Setting, stamp, tracking_key
 from shipfwd.platforms._amazon import CARRIERS, INDIA, MEANS, Fulfilled, explain
 from shipfwd.platforms._oauth import OAuth
@@ -54,9 +48,7 @@ class Amazon(OAuth):
         Setting("marketplace_id", "Amazon's id of the marketplace, such as A1C3SOZRARQ6R3 for Amazon.pl"),
         Setting("app_name", "sent as User-Agent", default="shipfwd"),
         Setting("client_secret", "LWA client secret; to be renewed every 180 days", secret=True),
-        Setting(
-            "refresh_token", "shown once by Authorize, in Seller Central > Develop Apps", optional=True, secret=True
-        ),
+        Setting("refresh_token", "shown once, by Develop Apps > Authorize", optional=True, secret=True),
     )
     carriers = CARRIERS
     other_carrier = "Other"

@@ -187,6 +187,10 @@ class Platform:
 
     # ---- hooks ------------------------------------------------------------------------------------------
 
+    @classmethod
+    def complete(cls, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+        """Raise UsageError for what is missing where one of several will do. Called when an account is set up."""
+
     def headers(self) -> Mapping[str, str]:
         """Headers of every call, authorisation among them."""
         return {}
@@ -206,6 +210,10 @@ class Platform:
         """
         if self.needs_carrier:
             self.carrier_code(parcel)
+
+    def bundle(self, parcel: Parcel) -> str:
+        """Where `together`: parcels of an order with the same word go in one write. Raises nothing."""
+        return ""
 
     def needs_look(self, parcels: Sequence[Parcel]) -> bool:
         """False only where a repeat is harmless and all that `forward` needs is known."""

@@ -99,13 +99,17 @@ class EBay(OAuth):
         page = self.values["auth_url"].replace("//api.", "//auth.", 1) + "/oauth2/authorize"
         ru_name = self.values.get("ru_name") or self.tools.ask("The RuName of the application (its redirect name)")
         self.code_login(self.values.get("consent_url") or page, ru_name)
-        return self.check()
+        try:
+            return self.check()
+        except NotReady as nobody:  # the login is good all the same
+            self.tools.tell(str(nobody))
+            return ""
 
     def check(self) -> str:
         since = f"{self.now() - TWO_YEARS:%Y-%m-%dT%H:%M:%S}.000Z"
         data = self.get(ORDERS, params={"filter": f"creationdate:[{since}..]", "limit": "1"}).data
         if not self.field(data, "total"):
-            raise NotReady("eBay takes the login; whose it is shows only an order: check again after the first sale")
+            raise NotReady("eBay takes the login, but only an order names the seller: check again after the first sale")
         return str(self.field(data, "orders", 0, "sellerId"))
 
     def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
@@ -143,14 +147,12 @@ class EBay(OAuth):
             words = "eBay's quota of calls is used up, mostly that of the day"
             return Throttled(words, after=float(after) if after.isdigit() else None)
         if reply.status == 403:
-            return ConfigError(
-                "eBay denies access: the scope sell.fulfillment is needed; run: shipfwd integration login"
-            )
+            return ConfigError("eBay denies access: the login lacks sell.fulfillment; run: shipfwd integration login")
         if not 400 <= reply.status < 500:
             return None
         errors = reply.data.get("errors") if isinstance(reply.data, dict) else None
         code = errors[0].get("errorId") if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
-        if code in MEANS:
+        if isinstance(code, int) and code in MEANS:
             return MEANS[code][0](MEANS[code][1])
         if reply.status == 409 or code == 34500:
             return Unclear(f"eBay takes this for a change of what is there ({code or reply.status})")
@@ -176,7 +178,8 @@ class EBay(OAuth):
 
     def _objection(self, order: Any) -> Exception | None:
         """Why nothing may be written, or None."""
-        cancel, paid = self.field(order, "cancelStatus", "cancelState"), self.field(order, "orderPaymentStatus")
+        cancel = str(self.field(order, "cancelStatus", "cancelState"))
+        paid = str(self.field(order, "orderPaymentStatus"))
         for word in (cancel, paid):
             if word in MEANS:
                 return MEANS[word][0](MEANS[word][1])

@@ -172,7 +172,9 @@ class QueueStore(Connected):
                     continue
                 db.execute(
                     "UPDATE shipments SET state = 'pending', run_id = NULL, next_attempt_at = NULL,"
-                    " in_doubt_since = coalesce(?, in_doubt_since), reason = ? WHERE id = ?",
+                    # The journal keeps whole seconds: it left up to one later.
+                    " in_doubt_since = coalesce(strftime('%Y-%m-%dT%H:%M:%SZ', ?, '+1 second'), in_doubt_since),"
+                    " reason = ? WHERE id = ?",
                     (
                         row["left_at"],
                         "a run ended while sending; the platform is asked first" if row["left_at"] else "",

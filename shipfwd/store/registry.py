@@ -144,7 +144,11 @@ class RegistryStore(Connected):
         doubt = "in_doubt_since IS NOT NULL"
         queries = {
             False: (doubt,),
-            True: (f"{doubt} AND due_at IS NULL AND status_key <> :key", "due_at IS NOT NULL", "due_at IS NULL AND status_key = :key")
+            True: (
+                f"{doubt} AND due_at IS NULL AND status_key <> :key",
+                "due_at IS NOT NULL",
+                "due_at IS NULL AND status_key = :key",
+            )
             if integration.trigger_key
             else ("due_at IS NULL", "due_at IS NOT NULL"),
         }[integration.enabled]

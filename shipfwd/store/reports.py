@@ -19,7 +19,7 @@ _STATUS = """
 SELECT s.id, i.name AS integration, i.platform, s.order_id, o.status AS order_status, o.status_key, s.carrier,
     s.tracking_number, s.tracking_original, s.tracking_url, s.items, s.state, s.reason, s.kind, s.created_at, s.due_at,
     s.forwarded_at, s.confirmed_at, s.status_sent_at, s.attempts, s.next_attempt_at, s.in_doubt_since, s.remote_id,
-    i.enabled, i."trigger", i.id AS integration_id
+    s.told, s.added_at, s.added_run, i.status_transfer, i.enabled, i."trigger", i.id AS integration_id
 FROM shipments AS s JOIN integrations AS i ON i.id = s.integration_id
 JOIN orders AS o ON o.integration_id = s.integration_id AND o.order_id = s.order_id
 """
@@ -183,11 +183,14 @@ class ReportStore(Connected):
         )
         return [{**dict(row), "state": derive(row)[0], "told": "overdue"} for row in rows]
 
-    def leaving_window(self, integration: Integration, next_slot: datetime, window: timedelta) -> list[dict[str, Any]]:
-        """Waiting shipments that no later slot can reach, not told yet."""
+    def leaving_window(
+        self, integration: Integration, next_slot: datetime, window: timedelta, told_too: bool = False
+    ) -> list[dict[str, Any]]:
+        """Waiting shipments that no later slot can reach, not told yet (or told too), the oldest first."""
+        untold = "" if told_too else " AND s.told <> 'leaving'"
         rows = self._read(
-            _STATUS + " WHERE s.integration_id = :i AND s.state = 'pending' AND s.due_at IS NULL"
-            " AND s.created_at < :oldest AND s.told <> 'leaving' ORDER BY s.created_at LIMIT 1000",
+            f"{_STATUS} WHERE s.integration_id = :i AND s.state = 'pending' AND s.due_at IS NULL"
+            f" AND s.created_at < :oldest{untold} ORDER BY s.created_at LIMIT 1000",
             {"i": integration.id, "oldest": stamp(next_slot - window)},
         )
         found = []

@@ -49,6 +49,9 @@ class Description:
                 return ["paths", template, method.lower()], self.document["paths"][template][method.lower()], filled
         return None
 
+    def holds(self, path: str) -> bool:
+        return any(self.operation(method, path) for method in ("GET", "POST", "PUT", "PATCH", "DELETE"))
+
     def resolve(self, node: Json, at: list[str]) -> tuple[Json, list[str]]:
         """Follow `$ref`; what stands there, and the pointer to it."""
         while isinstance(node, dict) and isinstance(node.get("$ref"), str):

@@ -16,17 +16,33 @@ CASES = Path(__file__).parent.parent / "platforms"
 # platform → (description, what stands before its paths in our cases). The longest fitting prefix counts.
 APIS: dict[str, list[tuple[str, str]]] = {
     "allegro": [("allegro.yaml", "")],
+    "amazon": [("amazon_orders_v0.json", ""), ("amazon_orders_2026-01-01.json", "")],
+    "bigcommerce": [("bigcommerce_orders.v2.oas2.yml", "/v2")],
     "ebay": [("ebay_fulfillment.json", "/sell/fulfillment/v1")],
+    "empik": [("mirakl_seller.json", "")],
+    "erli": [("erli.json", "")],
+    "etsy": [("etsy.json", "")],
+    "mirakl": [("mirakl_seller.json", "")],
+    "shopware": [("shopware6_adminApiSchema.json.gz", "/api")],
 }
 # What the descriptions leave out: token hosts.
 ELSEWHERE = {
     "allegro": ["https://allegro.pl/auth/oauth/"],
+    "amazon": ["https://api.amazon.com/auth/"],
     "ebay": ["https://api.ebay.com/identity/", "https://api.sandbox.ebay.com/identity/"],
+    "etsy": ["https://api.etsy.com/v3/public/oauth/"],
 }
 # Answers that are wrong on purpose.
 CROOKED = {
     "allegro": {"unknown_status", "token_ends_during_the_run"},
+    "amazon": {"unknown_state"},
+    "erli": {"unknown_state"},
+    "etsy": {"unknown_status", "token_ends_during_the_run", "status_as_answers_write_it"},
 }
+# Parameters that a description leaves to its prose ("this resource supports offset pagination").
+PROSE = {"empik": {"max"}, "mirakl": {"max", "limit", "page_token"}}
+# Platforms whose requests name the fields that they want: answers hold no others.
+PARTIAL = {"shopware"}
 STEPS = [
     pytest.param(name, step, id=f"{name}-{case}-{place}")
     for name in APIS
@@ -46,7 +62,7 @@ def api(name: str, path: str) -> tuple[str, str]:
     path = urlsplit(path).path
     fitting = [(file, prefix) for file, prefix in APIS[name] if path.startswith(prefix)]
     assert fitting, f"no description of {name} holds {path}"
-    file, prefix = max(fitting, key=lambda row: len(row[1]))
+    file, prefix = max(fitting, key=lambda row: (len(row[1]), description(row[0]).holds(path[len(row[1]) :])))
     return file, path[len(prefix) :]
 
 
@@ -68,7 +84,8 @@ def test_a_request_keeps_the_description(name, step):
 @pytest.mark.parametrize(("name", "step"), ANSWERS)
 def test_an_answer_looks_like_the_vendors(name, step):
     file, path = api(name, step["path"])
-    assert answer_problems(file, step["method"], path, step.get("status", 200), step.get("reply")) == []
+    wrong = answer_problems(file, step["method"], path, step.get("status", 200), step.get("reply"))
+    assert [one for one in wrong if name not in PARTIAL or "is a required property" not in one] == []
 
 
 def test_every_description_can_be_read():

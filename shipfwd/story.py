@@ -1,0 +1,213 @@
+"""`show ID`: one shipment's story in sentences. What happened, why it is where it is, what comes next, what you can do."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from shipfwd import carriers, schedule
+from shipfwd.models import parse_stamp
+from shipfwd.settings import Config
+from shipfwd.views import clean, local
+
+SHORT = 160  # characters of a request or answer, unless all of it is wanted
+
+# What a journal line says: (step, outcome) → sentence. {p} is the platform's title.
+_SAID = {
+    ("look", "adopted"): "the number stood there already; nothing was written",
+    ("forward", "accepted"): "sent; {p} accepted the number",
+    ("forward", "adopted"): "the number stood there already; nothing was written",
+    ("look", "accepted"): "looked; {p} has the number",
+    ("forward", "in doubt"): "sent, but the answer was lost",
+    ("look", "in doubt"): "looked; still in doubt",
+    ("forward", "again later"): "not sent yet",
+    ("look", "again later"): "not sent yet",
+    ("look", "failed"): "failed before anything was written",
+    ("look", "blocked"): "blocked before anything was written",
+    ("forward", "failed"): "{p} refused",
+    ("forward", "blocked"): "blocked",
+    ("forward", "taken back"): "taken back from a run that was killed",
+    ("status", "marked as sent"): "{p} marked the order as sent",
+    ("status", "done"): "{p} marked the order as sent",
+    ("status", "wanted"): "marking the order as sent is tried again",
+    ("status", "refused"): "{p} did not mark the order as sent",
+    ("verify", "confirmed"): "looked; the number stands there: confirmed",
+    ("verify", "missing"): "looked; the number is not there",
+    ("correct", "replaced"): "the number was replaced",
+    ("correct", "not replaced"): "the number was not replaced",
+    ("person", "dropped"): "a person took it back: it is not sent",
+    ("person", "forwarded"): "a person settled it: the number is there",
+    ("person", "pending"): "a person settled it: the number is not there",
+}
+
+
+def tell(
+    row: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    config: Config,
+    now: datetime,
+    title: str,
+    whole: bool = False,
+) -> str:
+    """The story, oldest first.
+
+    row, lines   the shipment and its journal, as the store's `story` gives them.
+    title        the platform's.
+    whole        requests and answers in full length.
+    """
+    said = [*_head(row, title), "", *_coming(row, config)]
+    for _, attempt in groupby(lines, key=lambda line: (line["run_id"], line["step"] == "status")):
+        said += _attempt(list(attempt), title, config, None if whole else SHORT)
+    said += ["", *_now(row, config)]
+    said += [f"Next: {sentence}" for sentence in _next(row, config, now)]
+    can = list(_can(row))
+    said += ["You can:", *(f"  {line}" for line in can)] if can else []
+    if not whole and any(len(line[name] or "") > SHORT for line in lines for name in ("request", "answer")):
+        said += ["", f"Requests and answers are shortened; in full: shipfwd -v show {row['id']}"]
+    return "\n".join(clean(line) for line in said)
+
+
+def _head(row: Mapping[str, Any], title: str) -> Iterator[str]:
+    carrier = carriers.name(row["carrier"]) or row["carrier"] or "no carrier given"
+    yield (
+        f"Shipment {row['id']}: {row['tracking_number']} ({carrier}) for order {row['order_id']} "
+        f"of {row['integration']} ({title})"
+    )
+    if row["tracking_original"] != row["tracking_number"]:
+        yield f"  It was given as {row['tracking_original']!r}."
+    if url := row["tracking_url"] or carriers.tracking_url(row["carrier"], row["tracking_number"]):
+        yield f"  Where the parcel is: {url}"
+    if row["items"]:
+        items = [f"{i['item_id'] or i['sku']} × {i['quantity'] or 'all'}" for i in json.loads(row["items"])]
+        yield f"  It holds {', '.join(items)}."
+
+
+def _coming(row: Mapping[str, Any], config: Config) -> Iterator[str]:
+    zone = config.zone
+    yield f"{local(row['created_at'], zone)}     shipped."
+    yield f"{local(row['added_at'], zone)}     came in with run {row['added_run']}."
+    wanted = row["trigger"].partition(":")[2].strip()
+    if row["due_at"]:
+        why = f"its order was in '{wanted}'" if wanted else "it is sent as soon as it is created"
+        yield f"{local(row['due_at'], zone)}     became due: {why}."
+    elif wanted and row["state"] == "pending":
+        yield f"                     waits for its order to reach '{wanted}'."
+
+
+def _attempt(lines: list[Mapping[str, Any]], title: str, config: Config, most: int | None) -> Iterator[str]:
+    """One run's doing: the short sentence first, then what was asked and answered."""
+    words = [line for line in lines if not line["method"]] or lines[-1:]
+    for line in words:
+        yield f"{_when(words[0], config)}  {_sentence(line, title)}"
+    answered = {(line["method"], line["url"]) for line in lines if line["outcome"] != "left"}
+    for line in lines:
+        if not line["method"] or line["outcome"] == "left" and (line["method"], line["url"]) in answered:
+            continue
+        end = f" → {line['status']}" if line["status"] else "" if line["outcome"] != "left" else " → no answer"
+        note = "" if line["outcome"] in ("answered", "left", "marked as sent", "done") else f" ({line['outcome']})"
+        yield f"    {line['method']} {line['url']}{end}{note}"
+        for mark, name in ((">", "request"), ("<", "answer")):
+            if text := line[name]:
+                yield f"      {mark} {_short(text, most)}"
+
+
+def _sentence(line: Mapping[str, Any], title: str) -> str:
+    known = _SAID.get((line["step"], line["outcome"]))
+    text = known.format(p=title) if known else f"{line['step']}, {line['outcome']}"
+    detail = line["detail"] or ""
+    return f"{text}{': ' + detail if detail else ''}{'' if detail.endswith(('.', '!')) else '.'}"
+
+
+def _when(line: Mapping[str, Any], config: Config) -> str:
+    return parse_stamp(line["at"]).astimezone(config.zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _short(text: str, most: int | None) -> str:
+    if most is None or len(text) <= most:
+        return text
+    return f"{text[:most]} … ({len(text):,} characters)"
+
+
+def _now(row: Mapping[str, Any], config: Config) -> Iterator[str]:
+    zone, state = config.zone, row["state"]
+    if state == "forwarded":
+        proof = f"seen there {local(row['confirmed_at'], zone)}" if row["confirmed_at"] else "not read back yet"
+        yield f"Now: forwarded {local(row['forwarded_at'], zone)}, {proof}."
+        if row["status_sent_at"]:
+            yield f"     The order was marked as sent {local(row['status_sent_at'], zone)}."
+        if row["reason"] and row["reason"] != "accepted, not read back yet":
+            yield f"     {row['reason']}."
+        return
+    end = "" if str(row["reason"]).endswith((".", ")")) else "."
+    yield f"Now: {state}" + (f": {row['reason']}{end}" if row["reason"] else ".")
+    if row["in_doubt_since"]:
+        yield f"     In doubt since {local(row['in_doubt_since'], zone)}: a write left and its answer was lost."
+
+
+def _next(row: Mapping[str, Any], config: Config, now: datetime) -> Iterator[str]:
+    """What will happen without anybody's doing, and when."""
+    state, zone = row["state"], config.zone
+    slot = schedule.next_slots(now, config.times, zone, 1)[0]
+    at, ends = schedule.local(slot, zone), parse_stamp(row["created_at"]) + config.window
+    wanted = row["trigger"].partition(":")[2].strip()
+    if state == "waiting":
+        if not row["enabled"]:
+            yield f"nothing, while forwarding is off; its window ends {schedule.local(ends, zone)}."
+        elif ends < slot:
+            yield f"it expires: its window ends {schedule.local(ends, zone)}, and the next sweep is at {at}."
+        else:
+            last = [
+                one for one in schedule.next_slots(now, config.times, zone, _slots(ends - now, config)) if one <= ends
+            ]
+            yield (
+                f"the sweep of {at} sends it if its order is in '{wanted}' by then; the last one in its window "
+                f"is at {schedule.local(last[-1], zone)}."
+            )
+    elif state == "pending":
+        yield f"the sweep of {at} sends it" + ("." if wanted and not row["due_at"] else ", or any run before.")
+    elif state == "retrying":
+        what = "looked up" if row["in_doubt_since"] else "tried again"
+        when = local(row["next_attempt_at"], zone) or "soon"
+        yield f"it is {what} by the first run after {when} (a full sweep comes at {at})."
+    elif state == "sending":
+        yield "a run holds it right now; look again in a minute."
+    elif state == "forwarded":
+        if not row["confirmed_at"]:
+            yield f"a sweep reads it back, by {at} at the latest where the platform has answered by then."
+        else:
+            yield "nothing; it is done."
+    elif state == "blocked":
+        yield "each run examines it again, and sends it once what blocks it is gone."
+    else:
+        yield f"nothing, as long as nobody acts; {state} shipments stay so."
+
+
+def _slots(left: timedelta, config: Config) -> int:
+    """How many slots at most lie in that time."""
+    return max(1, (left.days + 2) * len(config.times))
+
+
+def _can(row: Mapping[str, Any]) -> Iterator[str]:
+    """What a person can do, as lines to copy."""
+    number, state = row["id"], row["state"]
+    here = f"-i {shlex.quote(row['integration'])}"
+    if state == "waiting" and row["enabled"]:
+        wanted = row["trigger"].partition(":")[2].strip()
+        yield f"shipfwd order move {shlex.quote(row['order_id'])} --to {shlex.quote(wanted)} {here}"
+    elif state == "waiting":
+        yield f"shipfwd integration enable {shlex.quote(row['integration'])}"
+    if row["in_doubt_since"] or row["kind"] == "OutcomeUnknown":
+        yield f"shipfwd settle {number} --arrived    (or --not-arrived, once you looked there)"
+    elif state == "blocked" and row["kind"] == "CarrierNotAccepted":
+        yield f"shipfwd carriers map {here} {row['carrier'] or 'OURS'}=THEIRS"
+    if state in ("waiting", "pending", "retrying", "failed", "blocked", "expired", "dropped"):
+        yield f"shipfwd forward {number}    now, whatever it waits for"
+        if state != "dropped":
+            yield f"shipfwd drop {number}    never send it"
+    elif state == "forwarded":
+        yield f"shipfwd correct {number} NEW-NUMBER    where the platform can replace a number"
+        yield f"shipfwd verify {here}    ask the platform what it has"
