@@ -19,7 +19,7 @@ _NAMED = re.compile(
       | (?: buyer_? )? e?mail | phone (?: _?number )? )  # of the buyer, in answers that have more than we asked for
     (?: (\\?"\s*:\s*\\?") (?: [^"\\] | \\. )*
       | ('\s*:\s*')       (?: [^'\\] | \\. )*
-      | (=["']?)          [^"'&\s,;]+ )"""
+      | (=["']?) (?! (?: prompt | REF ) (?! [^"'&\s,;)] ) ) [^"'&\s,;]+ )"""  # our own advice: --secret api_key=prompt
 )
 _QUERY = re.compile(r"(?i)((?:^|[?&#])(?:code|state|key|token|sig)=)[^&#\s]+")
 _USER = re.compile(r"(://)[^/\s@]+@")

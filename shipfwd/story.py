@@ -1,4 +1,4 @@
-"""`show ID`: one shipment's story in sentences. What happened, why it is where it is, what comes next, what you can do."""
+"""`show ID`: a shipment's story in sentences: what happened, why it is so, what comes next, what a person can do."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def tell(
     said += ["", *_now(row, config)]
     said += [f"Next: {sentence}" for sentence in _next(row, config, now)]
     can = list(_can(row))
-    said += ["You can:", *(f"  {line}" for line in can)] if can else []
+    wide = max((len(line) for line, _ in can), default=0)
+    said += ["You can:", *(f"  {line:{wide}}  {what}".rstrip() for line, what in can)] if can else []
     if not whole and any(len(line[name] or "") > SHORT for line in lines for name in ("request", "answer")):
         said += ["", f"Requests and answers are shortened; in full: shipfwd -v show {row['id']}"]
     return "\n".join(clean(line) for line in said)
@@ -88,14 +89,14 @@ def _head(row: Mapping[str, Any], title: str) -> Iterator[str]:
 
 def _coming(row: Mapping[str, Any], config: Config) -> Iterator[str]:
     zone = config.zone
-    yield f"{local(row['created_at'], zone)}     shipped."
-    yield f"{local(row['added_at'], zone)}     came in with run {row['added_run']}."
+    yield f"{local(row['created_at'], zone)}     Shipped."
+    yield f"{local(row['added_at'], zone)}     Came in with run {row['added_run']}."
     wanted = row["trigger"].partition(":")[2].strip()
     if row["due_at"]:
         why = f"its order was in '{wanted}'" if wanted else "it is sent as soon as it is created"
-        yield f"{local(row['due_at'], zone)}     became due: {why}."
+        yield f"{local(row['due_at'], zone)}     Became due: {why}."
     elif wanted and row["state"] == "pending":
-        yield f"                     waits for its order to reach '{wanted}'."
+        yield f"                     Waits for its order to reach '{wanted}'."
 
 
 def _attempt(lines: list[Mapping[str, Any]], title: str, config: Config, most: int | None) -> Iterator[str]:
@@ -119,7 +120,8 @@ def _sentence(line: Mapping[str, Any], title: str) -> str:
     known = _SAID.get((line["step"], line["outcome"]))
     text = known.format(p=title) if known else f"{line['step']}, {line['outcome']}"
     detail = line["detail"] or ""
-    return f"{text}{': ' + detail if detail else ''}{'' if detail.endswith(('.', '!')) else '.'}"
+    end = "" if (detail or text).endswith((".", "!", ")")) else "."
+    return f"{text[:1].upper()}{text[1:]}{': ' + detail if detail else ''}{end}"
 
 
 def _when(line: Mapping[str, Any], config: Config) -> str:
@@ -160,13 +162,9 @@ def _next(row: Mapping[str, Any], config: Config, now: datetime) -> Iterator[str
         elif ends < slot:
             yield f"it expires: its window ends {schedule.local(ends, zone)}, and the next sweep is at {at}."
         else:
-            last = [
-                one for one in schedule.next_slots(now, config.times, zone, _slots(ends - now, config)) if one <= ends
-            ]
-            yield (
-                f"the sweep of {at} sends it if its order is in '{wanted}' by then; the last one in its window "
-                f"is at {schedule.local(last[-1], zone)}."
-            )
+            many = schedule.next_slots(now, config.times, zone, _slots(ends - now, config))
+            last = schedule.local([one for one in many if one <= ends][-1], zone)
+            yield f"the sweep of {at} sends it if its order is in '{wanted}' then; the last one in time is at {last}."
     elif state == "pending":
         yield f"the sweep of {at} sends it" + ("." if wanted and not row["due_at"] else ", or any run before.")
     elif state == "retrying":
@@ -191,23 +189,23 @@ def _slots(left: timedelta, config: Config) -> int:
     return max(1, (left.days + 2) * len(config.times))
 
 
-def _can(row: Mapping[str, Any]) -> Iterator[str]:
-    """What a person can do, as lines to copy."""
+def _can(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a person can do: lines to copy, and what each does."""
     number, state = row["id"], row["state"]
-    here = f"-i {shlex.quote(row['integration'])}"
+    name, order = shlex.quote(row["integration"]), shlex.quote(row["order_id"])
     if state == "waiting" and row["enabled"]:
         wanted = row["trigger"].partition(":")[2].strip()
-        yield f"shipfwd order move {shlex.quote(row['order_id'])} --to {shlex.quote(wanted)} {here}"
+        yield f"shipfwd order move {order} --to {shlex.quote(wanted)} -i {name}", "then the next sweep sends it"
     elif state == "waiting":
-        yield f"shipfwd integration enable {shlex.quote(row['integration'])}"
-    if row["in_doubt_since"] or row["kind"] == "OutcomeUnknown":
-        yield f"shipfwd settle {number} --arrived    (or --not-arrived, once you looked there)"
-    elif state == "blocked" and row["kind"] == "CarrierNotAccepted":
-        yield f"shipfwd carriers map {here} {row['carrier'] or 'OURS'}=THEIRS"
+        yield f"shipfwd integration enable {name}", "switch forwarding on"
+    if row["in_doubt_since"] or row["kind"] == "OutcomeUnknown" and state == "failed":
+        yield f"shipfwd settle {number} --arrived", "or --not-arrived, once you looked there"
+    elif state == "blocked" and row["kind"] == "CarrierNotAccepted" and row["carrier"]:
+        yield f"shipfwd carriers map -i {name} {shlex.quote(row['carrier'])}=THEIRS", "say what they call the carrier"
     if state in ("waiting", "pending", "retrying", "failed", "blocked", "expired", "dropped"):
-        yield f"shipfwd forward {number}    now, whatever it waits for"
+        yield f"shipfwd forward {number}", "now, whatever it waits for"
         if state != "dropped":
-            yield f"shipfwd drop {number}    never send it"
+            yield f"shipfwd drop {number}", "never send it"
     elif state == "forwarded":
-        yield f"shipfwd correct {number} NEW-NUMBER    where the platform can replace a number"
-        yield f"shipfwd verify {here}    ask the platform what it has"
+        yield f"shipfwd forward {number} --again", "look there, and send it only if it is absent"
+        yield f"shipfwd correct {number} NEW-NUMBER", "where the platform can replace a number"

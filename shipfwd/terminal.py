@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BLOCK = 200  # rows that are laid out together; the first ones set the widths
 ROOM = 32  # columns that the words about a shipment need at least beside the rest of its line
+WORDS = 28  # and beside two lines
 NATURAL = 44  # columns of an order or a number before it is folded
 FRAME_LINES = 5  # of --watch around its rows: heading, rule, blank lines, summary
 
@@ -62,17 +63,11 @@ class _Layout:
         self.stacked = rest < ROOM
         self._columns = self._one_line
         if self.stacked:
-            left = max(12, min(max(orders, numbers), (width - signs - ids - 6) // 2))
+            left = max(12, min(max(orders, numbers), width - signs - ids - 6 - WORDS))
             self._columns = [("", signs), ("id", ids), ("order, number", left)]
 
     def grid(self, rows: Iterable[Mapping[str, Any]], heading: bool) -> Any:
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-
-        grid = Table(
-            box=SIMPLE_HEAD if heading else None, show_header=heading, show_edge=False, expand=True, pad_edge=False,
-            header_style="bold", padding=(0, 1, 0, 0), width=self._width,
-        )  # fmt: skip
+        grid = _grid(heading, expand=True, width=self._width)
         for title, size in self._columns:
             grid.add_column(title, width=size, overflow="fold")
         grid.add_column("what and why", ratio=1, overflow="fold")
@@ -97,7 +92,7 @@ class _Layout:
             words.append(" " if words.plain.endswith(row["state"]) else ", sent ")
             words.append(local(row["forwarded_at"], self._zone), "green" if style == "green" else faded)
         if self._several:
-            words = _text(row["integration"], "bold" if not faded else faded).append(" ").append_text(words)
+            words = _text(row["integration"], faded or "bold").append(" ").append_text(words)
         return [_text(icon(row, self._out), style), _text(row["id"], faded), left, words]
 
     def _words(self, row: Mapping[str, Any], style: str) -> Any:
@@ -166,6 +161,8 @@ def grouped_table(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo, out: IO[str
 
     screen, count = console(out, width), 0
     for group in groups(rows):
+        if count:
+            screen.print()
         first = group[0]
         style = ICONS[first["state"]][1]
         several = len(group) > 1
@@ -177,7 +174,6 @@ def grouped_table(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo, out: IO[str
         cells = [(row["id"], row["order_id"], _number(row), local(row["created_at"], zone)) for row in group]
         for line in _aligned(cells, screen.width - 4):
             screen.print(Padding(_text(line, "dim"), (0, 0, 0, 4)))
-        screen.print()
         count += len(group)
     return count
 
@@ -220,51 +216,52 @@ def _aligned(rows: Sequence[Sequence[Any]], width: int) -> Iterator[str]:
 
 
 def integration_table(rows: Sequence[Mapping[str, Any]], zone: ZoneInfo, out: IO[str], width: int = 0) -> None:
-    """Green is on, grey is off. Narrow terminals leave out what is empty for all, then fold names."""
+    """Green is on, grey is off. Where one line an integration does not fit, it takes two."""
+    screen = console(out, width)
+    lines = [_integration(row, zone, out) for row in rows]
+    titles = ["", "name", "platform", "sent when", "marks sent", "last success", "login ends", "pending", "failed"]
+    if not any(line[6] for line in lines):
+        del titles[6]
+        lines = [line[:6] + line[7:] for line in lines]
+    sizes = [max(_cells(cell) for cell in column) for column in zip(titles, *lines, strict=True)]
+    if sum(sizes) + 2 * (len(sizes) - 1) > screen.width:
+        titles = ["", "name, platform", "sent when", "last success", "pending", "failed"]
+        lines = [
+            [on, f"{name}\n{platform}", f"{when}\nmarks: {marks}", "\n".join([last, *(f"login {ends}" for ends in login)]),
+             pending, failed]
+            for on, name, platform, when, marks, last, *login, pending, failed in lines
+        ]  # fmt: skip
+    grid = _grid()
+    for title in titles:
+        grid.add_column(title, overflow="fold", justify="right" if title in ("pending", "failed") else "left")
+    for row, line in zip(rows, lines, strict=True):
+        style = "green" if row["forwarding"] else "bright_black"
+        failed = _text(line[-1], "red" if row["failed"] else style)
+        grid.add_row(*(_lines(cell, style) for cell in line[:-1]), failed)
+    screen.print(grid)
+
+
+def _integration(row: Mapping[str, Any], zone: ZoneInfo, out: IO[str]) -> list[str]:
+    on = f"{_switch(row, out)} {'on' if row['forwarding'] else 'off'}"
+    words = [clean(row[name]) for name in ("name", "platform", "trigger", "status_transfer")]
+    times = [local(row["last_success_at"], zone), local(row["login_expires_at"], zone)[:10]]
+    return [on, *words, *times, str(row["pending"]), str(row["failed"])]
+
+
+def _lines(text: str, style: str) -> Any:
+    from rich.text import Text
+
+    return Text("\n").join(_text(line, style) for line in text.split("\n"))
+
+
+def _grid(heading: bool = True, **more: Any) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    screen = console(out, width)
-    columns: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
-        "": ("", lambda row: _switch(row, out)),
-        "name": ("name", lambda row: clean(row["name"])),
-        "platform": ("platform", lambda row: clean(row["platform"])),
-        "forwarding": ("forwards", lambda row: "on" if row["forwarding"] else "off"),
-        "trigger": ("sent when", lambda row: clean(row["trigger"])),
-        "status_transfer": ("marks sent", lambda row: clean(row["status_transfer"])),
-        "last_success_at": ("last success", lambda row: local(row["last_success_at"], zone)),
-        "login_expires_at": ("login ends", lambda row: local(row["login_expires_at"], zone)[:10]),
-        "pending": ("pending", lambda row: str(row["pending"])),
-        "failed": ("failed", lambda row: str(row["failed"])),
-    }
-    texts = [[cell(row) for _, cell in columns.values()] for row in rows]
-    keep = [place for place in range(len(columns)) if place < 6 or place > 7 or any(line[place] for line in texts)]
-    titles = [title for title, _ in columns.values()]
-    grid = Table(
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        header_style="bold",
-        padding=(0, 1, 0, 0),
-        collapse_padding=True,
-    )
-    folds = {"name": 10, "sent when": 12}
-    for place in keep:
-        title = titles[place]
-        least = folds.get(title)
-        grid.add_column(
-            title,
-            overflow="fold",
-            no_wrap=least is None and title not in ("last success", "platform", "marks sent"),
-            min_width=least or (10 if title == "last success" else None),
-            justify="right" if title in ("pending", "failed") else "left",
-        )
-    for row, line in zip(rows, texts, strict=True):
-        style = "green" if row["forwarding"] else "bright_black"
-        grid.add_row(
-            *(_text(line[n], "red" if titles[n] == "failed" and line[n] not in ("0", "") else style) for n in keep)
-        )
-    screen.print(grid)
+    return Table(
+        box=SIMPLE_HEAD, show_header=heading, show_edge=False, pad_edge=False,
+        header_style="bold", padding=(0, 1, 0, 0), **more,
+    )  # fmt: skip
 
 
 def _switch(row: Mapping[str, Any], out: IO[str]) -> str:
@@ -305,12 +302,12 @@ def summary_line(radar: Radar, zone: ZoneInfo) -> str:
 
 
 def watch(frame: Callable[[IO[str], int], None], out: IO[str], wait: Callable[[float], object], seconds: float) -> None:
-    """Draw a frame again and again on the terminal's second screen, until Ctrl-C. `frame` gets how many lines it has."""
+    """Draw again and again on the terminal's second screen, until Ctrl-C. `frame` gets the number of lines there."""
     import io
     import shutil
 
     class Frame(io.StringIO):
-        encoding = getattr(out, "encoding", None) or "utf-8"  # type: ignore[assignment]
+        encoding = getattr(out, "encoding", None) or "utf-8"
 
         def isatty(self) -> bool:
             return True

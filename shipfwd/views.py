@@ -190,3 +190,20 @@ def request_text(request: Request, redact_headers: Any, redact: Any, redact_url:
 def clean_lines(text: str) -> str:
     """`clean`, but line breaks stay."""
     return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def wrapped(text: str, out: IO[str]) -> str:
+    """Sentences broken between words at a terminal's width; what is indented (addresses, answers) stays whole."""
+    import shutil
+    import textwrap
+
+    if not out.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+
+    def fill(line: str) -> str:
+        return textwrap.fill(
+            line, width, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+        )  # fmt: skip
+
+    return "\n".join(line if line.startswith("  ") else fill(line) for line in text.split("\n"))

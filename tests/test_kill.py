@@ -137,7 +137,9 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_doubled(processes,
                         os.kill(pid, signal.SIGKILL)
                 kills += sum(nursery.reap(pid) == -signal.SIGKILL for pid in pids)
             sim.clear_faults()
-            before = sum(len(numbers) for stand in stands.values() for numbers in sim.platform(stand).all_numbers().values())
+            before = sum(
+                len(numbers) for stand in stands.values() for numbers in sim.platform(stand).all_numbers().values()
+            )
             for file in files:
                 assert nursery.run("import", "--no-forward", file) == 0
             time.sleep(2.1)  # the time of doubt

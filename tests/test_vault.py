@@ -670,6 +670,8 @@ def test_values_shorter_than_four_characters_are_not_searched_for(value):
         ("{'device_code': 'aaa', 'x': 1}", "{'device_code': '***', 'x': 1}"),
         ("grant_type=refresh_token&refresh_token=aaa&x=1", "grant_type=refresh_token&refresh_token=***&x=1"),
         ("client_secret=aaa", "client_secret=***"),
+        ("run: integration edit --secret api_key=prompt, then", "run: integration edit --secret api_key=prompt, then"),
+        ("api_key=promptly", "api_key=***"),
         ("code=aaa&grant_type=authorization_code", "code=***&grant_type=authorization_code"),
         ('{"code": "UNAUTHORIZED", "message": "x"}', '{"code": "UNAUTHORIZED", "message": "x"}'),
         ("error code=17 in order", "error code=17 in order"),

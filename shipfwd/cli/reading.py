@@ -108,6 +108,7 @@ def draw(app: App, rows: Any, states: tuple[str, ...], out: Any) -> int:
     by_reason = states and set(states) <= {"failed", "blocked"}
     count = (terminal.grouped_table if by_reason else terminal.status_table)(rows, config.zone, out)
     if store is not None:
+        out.write("\n" * bool(count))
         terminal.summary(radar.look(store, config, app.clock()), config.zone, out)
     return count
 
@@ -156,7 +157,8 @@ def show(app: App, shipment_id: int, form: str) -> None:
         from shipfwd import platforms, story
 
         title = platforms.load(row["platform"]).title if row["platform"] in platforms.names() else row["platform"]
-        click.echo(story.tell(row, lines, app.config(), app.clock(), title, app.verbose))
+        told = story.tell(row, lines, app.config(), app.clock(), title, app.verbose)
+        click.echo(views.wrapped(told, app.out))
         return
     fields = ("id", "at", "run_id", "step", "outcome", "detail", "method", "url", "status", "request", "answer")
     views.emit(lines, fields, form, app.out)

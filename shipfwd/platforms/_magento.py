@@ -127,8 +127,8 @@ def explain(reply: Reply) -> Exception | None:
         return AuthFailed(f"{shop} refuses the signature ({why}); check the four credentials and this machine's clock")
     if reply.status == 401:
         return AuthFailed(
-            f"{shop} refuses the token ({said or 'no reason given'}); tick the right at System > Integrations; if it is "
-            "ticked, the shop takes no token alone: allow that, or give consumer_key, consumer_secret and token_secret too"
+            f"{shop} refuses the token ({said or 'no reason given'}); tick that right at System > Integrations; if it "
+            "is ticked, the shop takes no token alone: allow it there, or give all four credentials for OAuth 1.0a"
         )
     if "does not match any route" in said or reply.status == 404 and not said:
         return ConfigError(f"{shop} has no such address; check base_url and store_code")

@@ -58,7 +58,7 @@ def settings_with(base_url: str | None) -> tuple[Setting, ...]:
 class Operator(Platform):
     source = "https://developer.mirakl.com/content/product/mmp/rest/seller/openapi3"
     read_on = "2026-11-23"
-    rates = (Rate(10), Rate(1, operations=("OR11",)))  # no quota is published; ten a second is ours
+    rates = (Rate(20), Rate(1, operations=("OR11",)))  # no quota is published; twenty a second is ours
     concurrency = 4
     look_batch = 100
     proof = "read"

@@ -75,7 +75,7 @@ class Erli(Platform):
     }  # fmt: skip
     number_max = 32
     number_pattern = ".{2,}"
-    rates = (Rate(5),)  # that there is a limit is known, not which; five a second is ours
+    rates = (Rate(10),)  # that there is a limit is known, not which; ten a second is ours
     concurrency = 4
     doubt_seconds = 1800
     status_transfer = "separate"

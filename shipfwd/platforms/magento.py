@@ -122,8 +122,10 @@ class Magento(Rest):
         return receipt
 
     def _track(self, parcel: Parcel) -> dict[str, str]:
-        title = parcel.carrier_name or parcel.carrier
-        return {"track_number": parcel.tracking_number, "title": title, "carrier_code": self.carrier_code(parcel)}
+        """A carrier that the merchant maps may bring its title: custom:Bike Couriers."""
+        code, _, title = self.carrier_code(parcel).partition(":")
+        title = title or parcel.carrier_name or parcel.carrier
+        return {"track_number": parcel.tracking_number, "title": title, "carrier_code": code}
 
     def _add(self, parcels: Sequence[Parcel], seen: Seen, shipment: str = "") -> list[Receipt]:
         """Numbers as tracks on a shipment that is there, the newest unless told; one call each."""
@@ -154,9 +156,7 @@ class Magento(Rest):
             several = f"{len(ids)} orders of the shop have the number {name}, with the entity ids {', '.join(ids)}"
             return Seen(refusal=Rejected(f"{several}; ship the right one by hand"))
         state, own = str(self.field(orders[0], "state")), shipments.get(ids[0], [])
-        kind, words = MEANS.get(
-            state, (NotUnderstood, f"the order's state '{state}' is one that shipfwd does not know")
-        )
+        kind, words = MEANS.get(state, (NotUnderstood, f"the order is '{state}', a state that shipfwd does not know"))
         tracks = self._tracks(own)
         return Seen(
             numbers=tuple(one["number"] for one in tracks),

@@ -148,11 +148,17 @@ class Shopify(Fulfilments):
     def _rights(self) -> Any:
         """Who we are and may, as Shopify says it. Raises ConfigError when a right is missing."""
         data = self._ask(gql.SCOPES, {})
-        if self._lacking(data) and self.renew_access(self.access_token()):
+        if self._lacking(data) and self._may_have_grown():
             data = self._ask(gql.SCOPES, {})
         if missing := self._lacking(data):
             raise ConfigError(f"the app may not {missing}. It needs {gql.RIGHTS}; {gql.RELEASE}")
         return data
+
+    def _may_have_grown(self) -> bool:
+        """True when there is a new token to try with; once a run."""
+        first = self.purse.setdefault("tokens", 0.0) == 0.0
+        self.purse["tokens"] = 1.0
+        return first and self.renew_access(self.access_token())
 
     def _lacking(self, data: Any) -> str:
         rows = self.field(data, "currentAppInstallation", "accessScopes")
@@ -175,6 +181,8 @@ class Shopify(Fulfilments):
             return None
         parts = self._pages(self.field(order, "fulfillmentOrders"), gql.STATE, id, "order", "fulfillmentOrders")
         if not parts:
+            if self._may_have_grown():
+                return self._seen(id)
             self._rights()
         ready = [part for part in parts if {"action": "CREATE_FULFILLMENT"} in self.field(part, "supportedActions")]
         live = [one for one in self.field(order, "fulfillments") if self.field(one, "status") not in DEAD]

@@ -69,14 +69,16 @@ class ReportStore(Connected):
         states: Sequence[str] = (),
         since: datetime | None = None,
         limit: int | None = None,
-        ids: Sequence[int] = (),
+        ids: Sequence[int] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Shipments, newest first, as `status` shows them. A generator: a million rows need no memory."""
+        if ids is not None and not ids:
+            return  # none of none; () elsewhere means that nothing narrows
         where, names = ["1"], {}
         every = list(integrations)
         if orders and not every:
             every = [row["id"] for row in self._read("SELECT id FROM integrations")]
-        for name, column, values in (("i", "s.integration_id", every), ("o", "s.order_id", orders), ("d", "s.id", ids)):
+        for name, column, values in (("i", "s.integration_id", every), ("o", "s.order_id", orders), ("d", "s.id", ids or ())):
             if values:
                 marks = [f":{name}{n}" for n in range(len(values))]
                 where.append(f"{column} IN ({', '.join(marks)})")
@@ -150,7 +152,9 @@ class ReportStore(Connected):
         return None
 
     def shipments_of(self, orders: Sequence[str], integrations: Sequence[int]) -> list[int]:
-        """Ids of all shipments of these orders, oldest first."""
+        """Ids of all shipments of these orders, oldest first; of no order, none."""
+        if not orders:
+            return []
         return sorted(row["id"] for row in self.status(integrations=integrations, orders=orders))
 
     def failed_ids(self, integrations: Sequence[int] = ()) -> list[int]:

@@ -11,6 +11,13 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+SPECS = os.environ.get("SHIPFWD_SPECS", "")
+
+
+@pytest.fixture(autouse=True)
+def the_descriptions(no_real_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests alone see where the descriptions lie; every other setting of who runs them stays hidden."""
+    monkeypatch.setenv("SHIPFWD_SPECS", SPECS)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -6,6 +6,7 @@ To add a platform, add a row.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ APIS: dict[str, list[tuple[str, str]]] = {
     "empik": [("mirakl_seller.json", "")],
     "erli": [("erli.json", "")],
     "etsy": [("etsy.json", "")],
+    "magento": [("magento_orders_shipments_2.4.9.swagger.json", f"/rest/{store}") for store in ("all", "pl")],
     "mirakl": [("mirakl_seller.json", "")],
     "shopware": [("shopware6_adminApiSchema.json.gz", "/api")],
 }
@@ -36,13 +38,25 @@ ELSEWHERE = {
 CROOKED = {
     "allegro": {"unknown_status", "token_ends_during_the_run"},
     "amazon": {"unknown_state"},
-    "erli": {"unknown_state"},
+    "bigcommerce": {"a_list_that_is_a_page"},
+    "erli": {"unknown_state", "check_ok"},  # the pattern of a shop's name is no regular expression of Python's
+    "mirakl": {"an_answer_of_neither"},
     "etsy": {"unknown_status", "token_ends_during_the_run", "status_as_answers_write_it"},
-}
+    "shopware": {  # a refusal's meta is described as a list and sent as an object; what `ship` answers is left open
+        "codes_that_are_no_list", "delivery_gone_at_the_write", "token_ends_during_the_run", "write_refused",
+        "status_accepted_without_a_change", "status_mails_only_when_wanted", "status_of_a_partly_shipped_delivery",
+        "status_transfer",
+    },
+}  # fmt: skip
 # Parameters that a description leaves to its prose ("this resource supports offset pagination").
-PROSE = {"empik": {"max"}, "mirakl": {"max", "limit", "page_token"}}
-# Platforms whose requests name the fields that they want: answers hold no others.
+PROSE = {"empik": {"max"}, "magento": {"fields"}, "mirakl": {"max", "limit", "page_token"}}
+# Descriptions that show the whole thing where a part of it is sent (PATCH) or asked for by its fields' names.
 PARTIAL = {"shopware"}
+# What real servers were seen to answer in spite of their description. With `fields` the rest is left out.
+OBSERVED = {
+    "magento": r"is a required property|answer: '\d+' is not of type 'integer'|None is not of type 'array'"
+    r"|answer.parameters: {.*} is not of type 'array'",
+}
 STEPS = [
     pytest.param(name, step, id=f"{name}-{case}-{place}")
     for name in APIS
@@ -69,22 +83,24 @@ def api(name: str, path: str) -> tuple[str, str]:
 @pytest.mark.parametrize(("name", "step"), STEPS)
 def test_a_request_keeps_the_description(name, step):
     file, path = api(name, step["path"])
+    query = {key: value for key, value in step.get("query", {}).items() if key not in PROSE.get(name, ())}
     asked = problems(
         file,
         step["method"],
         path,
-        query=step.get("query"),
+        query=query if "query" in step else None,
         headers=step.get("headers"),
-        body=step.get("sent", step.get("text")),
+        body=step.get("sent", step.get("text") or None),
         form=step.get("form"),
     )
-    assert asked == []
+    assert [one for one in asked if name not in PARTIAL or "is a required property" not in one] == []
 
 
 @pytest.mark.parametrize(("name", "step"), ANSWERS)
 def test_an_answer_looks_like_the_vendors(name, step):
     file, path = api(name, step["path"])
     wrong = answer_problems(file, step["method"], path, step.get("status", 200), step.get("reply"))
+    wrong = [one for one in wrong if not re.search(OBSERVED.get(name, "(?!)"), one)]
     assert [one for one in wrong if name not in PARTIAL or "is a required property" not in one] == []
 
 
