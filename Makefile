@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BENCHES := $(filter-out bench/common.py,$(wildcard bench/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check conformance bench trust audit clean
+.PHONY: help venv demo test check conformance browser bench trust audit man clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,6 +42,17 @@ conformance: $(VENV)/.dev ## requests against the vendors' own descriptions: SHI
 	@test -d "$(SHIPFWD_SPECS)" || { \
 	    echo "conformance needs SHIPFWD_SPECS=FOLDER, the vendors' API descriptions; nothing was tested" >&2; exit 2; }
 	SHIPFWD_SPECS="$(SHIPFWD_SPECS)" $(BIN)/pytest tests/conformance
+
+browser: $(VENV)/.dev ## the status page in a real browser; brings playwright, and chromium where it may
+	$(PIP) install 'playwright>=1.40'
+	@test -n "$$CHROMIUM" || command -v chromium chromium-browser >/dev/null || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+	    else \
+	        echo "browser needs chromium; NOTHING WAS TESTED. As root: apt-get install chromium" \
+	            "(or name one: CHROMIUM=PATH make browser)" >&2; exit 2; \
+	    fi; }
+	$(BIN)/pytest tests/browser
 
 bench: $(VENV)/.dev ## the numbers in the README; takes minutes
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done

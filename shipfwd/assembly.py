@@ -50,6 +50,18 @@ class Secrets(Mapping[str, str]):
         return len(self._integration.secrets)
 
 
+def notify_addresses(config: Config, redactor: Redactor) -> str:
+    """Where notifications go, as Apprise addresses; "" when nothing is set. Raises ConfigError."""
+    if not (text := config.text("notify")):
+        return ""
+    try:
+        value = resolve(parse_reference(text), integration="", secret="notify", prompted={})  # noqa: S106
+    except ConfigError as error:
+        raise ConfigError(f"config notify: {str(error).partition(': ')[2]}") from None
+    redactor.add(value)
+    return value
+
+
 class Drawer:
     """Cached answers of one integration, in the store (platforms.base.Cache)."""
 

@@ -30,7 +30,6 @@ from shipfwd.errors import (
     ShipfwdError,
     StoreFailed,
     TryLater,
-    Unavailable,
 )
 from shipfwd.http import Channel, Talk, WouldSend
 from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
@@ -285,10 +284,10 @@ class Forwarder:
             bundles.setdefault(platform.bundle(one.parcel) if platform.together else str(one.id), []).append(one)
         parts = list(bundles.values())
         stopped: TryLater | None = None
+        together: datetime | None = None  # when the order's parcels are tried again
         for part in parts:
             if stopped is not None:
-                later = Unavailable(str(stopped), after=stopped.after)
-                self._settle([(one, self._react(one, later, None, written=True)) for one in part], "forward", [])
+                self._settle([(one, self._after(one, stopped, together)) for one in part], "forward", [], answered=True)
                 continue
             if (late := self._conflict(part[0], seen, order)) is not None:
                 self._settle([(one, replace(late, shipment_id=one.id)) for one in part], "forward", [], answered=True)
@@ -307,6 +306,7 @@ class Forwarder:
                 when = left_at[-1] if left_at else None
                 outcomes = [(one, self._react(one, error, when, written=True)) for one in part]
                 stopped = error if isinstance(error, TryLater) else None
+                together = outcomes[0][1].next_attempt_at
             finally:
                 talk.intent = None
             told = [] if journalled >= {one.id for one in part} else looks
@@ -420,6 +420,13 @@ class Forwarder:
         if isinstance(error, blocking) or isinstance(error, (CarrierNotAccepted, NumberNotAccepted)) and not written:
             return self._blocked(one, error)
         return Settlement(one.id, "failed", reason, kind)
+
+    def _after(self, one: Claimed, stopped: TryLater, at: datetime | None) -> Settlement:
+        """A parcel that was not tried, since an older one of its order has to go first."""
+        if at is None:
+            at = schedule.retry_at(1, self.run.clock(), stopped.after, self.desk.random)
+        reason = f"waits for an older parcel of its order: {stopped}"
+        return Settlement(one.id, "pending", reason, type(stopped).__name__, at, one.in_doubt_since)
 
     def _settle(
         self,
@@ -561,7 +568,13 @@ class Forwarder:
 
 def _lines(part: Sequence[Claimed], exchanges: Sequence[Exchange]) -> list[Attempt]:
     return [
-        Attempt(one.id, "forward" if exchange.write else "look", exchange.note or "answered", "", exchange)
+        Attempt(
+            one.id,
+            "forward" if exchange.write else "look",
+            "no answer" if exchange.status is None else exchange.note or "answered",
+            exchange.note if exchange.status is None else "",
+            exchange,
+        )
         for one in part
         for exchange in exchanges
     ]

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 from zoneinfo import ZoneInfo
 
-from shipfwd import carriers, readers
+from shipfwd import carriers, readers, spreadsheet
 from shipfwd.errors import ConfigError, UsageError
 from shipfwd.rows import FIELDS, Checker, Reject, Row, make_row, read_created_at, show
 
@@ -37,8 +37,8 @@ FORMATS = ("csv", "tsv", "json", "jsonl")
 REASON = "shipfwd_reason"  # the column of a rejects file that says why; ignored when that file is imported
 COLUMNS_MAX = 2_000
 
-# Readers of other tables (a spreadsheet, say), by format: each yields (line, cells), the header first.
-READERS: dict[str, Callable[[BinaryIO], Iterator[readers.Cells | Reject]]] = {}
+# Readers of other tables, by format: each yields (line, cells), the header first.
+READERS: dict[str, Callable[[BinaryIO], Iterator[readers.Cells | Reject]]] = {"xlsx": spreadsheet.rows}
 
 # What a field's column may be called, the most specific words first; see `carriers.letters` for how they compare.
 _HEADERS: dict[str, tuple[str, ...]] = {

@@ -140,8 +140,9 @@ def _line(row: Sequence[Any]) -> str:
     )
     small = [f"<small>{text}</small>" if text else "" for text in (carrier, reason)]
     return (
-        f'<tr class="{state}"><td class="sign" title="{tip}">{sign}<span class="hidden">{tip}</span></td><td>{number}</td>'
-        f'<td>{integration}</td><td class="number">{order}</td><td class="number">{tracking}{small[0]}</td>'
+        f'<tr class="{state}"><td class="sign" title="{tip}">{sign}<span class="hidden">{tip}</span></td>'
+        f'<td>{number}</td><td>{integration}</td><td class="number">{order}</td>'
+        f'<td class="number tracking">{tracking}{small[0]}</td>'
         f'<td class="time">{shipped}</td><td class="time">{sent}</td><td class="why">{state}{small[1]}</td></tr>'
     )
 
@@ -160,6 +161,10 @@ def _integration(one: Mapping[str, Any], zone: ZoneInfo) -> str:
         local(one["last_success_at"], zone),
         local(one["login_expires_at"], zone),
     )
-    more = "".join(f"<td>{_text(cell)}</td>" for cell in (*cells, one["pending"], one["failed"]))
+    more = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
+    failed = "count some" if one["failed"] else "count"
     sign = "●" if one["forwarding"] else "○"
-    return f'<tr class="{on}"><td>{_text(one["name"])}</td><td>{_text(one["platform"])}</td><td>{sign} {on}</td>{more}</tr>'
+    return (
+        f'<tr class="{on}"><td>{_text(one["name"])}</td><td>{_text(one["platform"])}</td><td>{sign} {on}</td>{more}'
+        f'<td class="count">{one["pending"]}</td><td class="{failed}">{one["failed"]}</td></tr>'
+    )

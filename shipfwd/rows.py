@@ -69,6 +69,12 @@ class Reject:
     raw: list[str] | str
 
 
+def sure_carrier(number: str, among: Collection[str]) -> str:
+    """The one carrier of these whose number this surely is; "" when it is none's, or could be another's too."""
+    guesses = carriers.detect(number, among)
+    return guesses[0].carrier if len(guesses) == 1 and guesses[0].certainty == "sure" else ""
+
+
 # ---- one row --------------------------------------------------------------------------------------------
 
 

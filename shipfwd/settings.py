@@ -12,6 +12,7 @@ from shipfwd import schedule
 from shipfwd.errors import UsageError
 from shipfwd.models import Setting
 from shipfwd.platforms.base import Platform
+from shipfwd.vault import parse_reference
 
 
 def _number(low: float, high: float, unit: str) -> Callable[[str], object]:
@@ -27,13 +28,23 @@ def _number(low: float, high: float, unit: str) -> Callable[[str], object]:
     return check
 
 
-# key → (default, check, what it is). "" as a default: the platform's own value.
+def _reference(text: str) -> str:
+    """A reference to a secret, as it is stored. Raises UsageError for a literal one, without repeating it."""
+    found = parse_reference(text)
+    if found.kind == "prompt":
+        raise UsageError("say where the addresses lie: env:NAME, file:PATH or cmd:COMMAND")
+    return str(found.absolute())
+
+
+# key → (default, check, what it is). "" as a default: the platform's own value. A check that gives text gives what
+# is stored.
 CONFIG: dict[str, tuple[str, Callable[[str], object], str]] = {
     "timezone": ("Europe/Warsaw", schedule.zone, "zone of the sweep times, of shown times and of dates without one"),
     "sweep_times": ("09:30,13:30,16:30,23:30", schedule.parse_times, "when orders are checked for their status"),
     "window_hours": ("72", _number(1, 24 * 365, "hours"), "how old a shipment may be when it becomes due"),
     "in_doubt_seconds": ("", _number(0, 86400, "seconds"), "how long a lost write may still arrive; overrides all"),
     "deadline_minutes": ("20", _number(0.05, 1440, "minutes"), "how long a run may take"),
+    "notify": ("", _reference, "Apprise addresses that are told what needs a person: env:NAME, file:PATH, cmd:COMMAND"),
     "concurrency": ("", _number(1, 128, "orders at once"), "orders in flight per integration; overrides all"),
 }  # fmt: skip
 
@@ -74,7 +85,8 @@ def check_config(key: str, value: str) -> str:
         raise UsageError(f"there is no setting '{key}'{nearest(key, CONFIG)}")
     value = value.strip()
     if value or CONFIG[key][0]:
-        CONFIG[key][1](value)
+        checked = CONFIG[key][1](value)
+        return checked if isinstance(checked, str) else value
     return value
 
 

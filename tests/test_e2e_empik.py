@@ -85,20 +85,22 @@ def test_an_order_that_is_not_accepted_yet_is_tried_again_after_an_hour(sim, sho
     assert "accept it" in shop.json("status")[0]["reason"]
     empik.orders[WAITS].status = "SHIPPING"
     shop.clock.forward(minutes=30)
-    assert shop.run("forward").data if False else shop.run("forward").code == 0
+    assert shop.run("forward").code == 0
     assert empik.numbers(WAITS) == []
     shop.clock.forward(minutes=45)
     assert shop.run("forward").code == 0
     assert empik.numbers(WAITS) == [NUMBER]
 
 
-def test_a_hundred_orders_are_looked_up_in_one_call(sim, shop, empik):
-    for n in range(100):
-        add(shop, f"20000{n:03d}-A", f"6200000000000000000001{n:02d}", "--no-forward")
+def test_many_orders_are_looked_up_in_one_call(sim, shop, empik):
+    orders = [f"20000{n:03d}-A" for n in range(12)]
+    for n, order in enumerate(orders):
+        add(shop, order, f"6200000000000000000001{n:02d}", "--no-forward")
     assert shop.run("forward").code == 0
-    assert len(sim.calls("empik", "GET /api/orders")) <= 2
+    (look,) = sim.calls("empik", "GET /api/orders")
+    assert sorted(look.query["order_ids"].split(",")) == orders
     assert not empik.doubles()
-    assert all(empik.orders[f"20000{n:03d}-A"].status == "SHIPPED" for n in range(100))
+    assert {empik.orders[order].status for order in orders} == {"SHIPPED"}
 
 
 def test_a_correction_overwrites(sim, shop, empik):

@@ -112,6 +112,28 @@ def test_two_carriers_need_items_and_with_them_are_two_fulfilments(shopify, stan
     assert "one carrier" in failed["reason"]
 
 
+def test_an_order_that_the_first_carrier_took_whole_can_be_put_right(shopify, stand):
+    put(shopify, TWO_LINES)
+    assert send(shopify, TWO_LINES, INPOST, carrier="inpost").code == 1
+    (made,) = stand.orders[TWO_LINES].more["fulfilments"]
+    stand.cancel(made["gid"])
+    put(shopify, TWO_LINES, INPOST, "--item", stand.orders[TWO_LINES].lines[1].id, carrier="inpost")
+    assert shopify.run("forward", 2).code == 0
+    assert shopify.run("forward", "--again", 1).code == 0
+    assert fulfilments(stand, TWO_LINES) == [([INPOST], "Inpost"), ([NUMBER], "DPD")]
+    assert shopify.run("verify").code == 0
+
+
+def test_a_rehearsal_shows_the_fulfilment_and_writes_nothing(sim, shopify, stand):
+    put(shopify, ORDER)
+    said = shopify.run("forward", "--dry-run")
+    assert said.code == 0
+    assert "fulfillmentCreate" in said.out
+    assert "SECRET" not in said.out
+    assert writes(sim) == []
+    assert stand.numbers(ORDER) == []
+
+
 def test_lines_at_two_locations_are_fulfilled_in_one_request(sim, shopify, stand):
     assert send(shopify, TWO_PLACES).code == 0
     assert fulfilments(stand, TWO_PLACES) == [([NUMBER], "DPD")] * 2

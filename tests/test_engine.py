@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from conftest import NOON, row
+from support import NOON, row
 
 from shipfwd import errors, platforms, prover, sweeper
 from shipfwd.assembly import Assembly

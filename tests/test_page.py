@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import NOON, row
+from support import NOON, row
 
 from shipfwd import page, views
 from shipfwd.models import STATES

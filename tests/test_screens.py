@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import pyte
 import pytest
-from conftest import NOON, row
+from support import NOON, row
 
 UUID = "a11e9000-0000-4000-8000-000000000001"
 INPOST = "620022696408430119458408"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from conftest import NOON, row
+from support import NOON, row
 
 from shipfwd import story
 from shipfwd.settings import Config

@@ -8,7 +8,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli.app import App, formats
-from shipfwd.errors import UsageError
+from shipfwd.errors import ConfigError, UsageError
 
 
 @click.group()
@@ -60,10 +60,14 @@ def config_get(app: App, key: str) -> None:
 @click.argument("value")
 @click.pass_obj
 def config_set(app: App, key: str, value: str) -> None:
-    """Change a setting.
+    """Change a setting. An empty value goes back to the default.
+
+    notify takes env:NAME, file:PATH or cmd:COMMAND, where Apprise addresses lie (mail, chat, push; they hold
+    secrets): a run then sends one digest of what needs a person, each problem once a day.
 
     \b
     shipfwd config set sweep_times 09:30,16:30
+    shipfwd config set notify file:/etc/shipfwd/notify
     """
     from shipfwd.settings import check_config
 
@@ -72,6 +76,25 @@ def config_set(app: App, key: str, value: str) -> None:
     assert store is not None
     store.set_config(key, checked)
     app.say(f"{key} is {checked or 'back to its default'}")
+
+
+@config.command("test-notify")
+@click.pass_obj
+def config_test_notify(app: App) -> None:
+    """Send a test message to where `notify` points.
+
+    \b
+    shipfwd config set notify file:/etc/shipfwd/notify
+    shipfwd config test-notify
+    """
+    from shipfwd import notify
+    from shipfwd.assembly import notify_addresses
+
+    if not (addresses := notify_addresses(app.config(), app.redactor)):
+        raise ConfigError("nobody is to be notified yet; see: shipfwd config set --help")
+    if trouble := notify.send(addresses, "shipfwd: a test", "This is how shipfwd tells what needs a person."):
+        raise ConfigError(trouble)
+    app.say("sent; see whether it arrived")
 
 
 @click.command()

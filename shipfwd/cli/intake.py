@@ -15,9 +15,9 @@ from shipfwd.errors import UsageError
 
 if TYPE_CHECKING:
     from shipfwd.importer import Rejects, Source
-    from shipfwd.rows import Row
+    from shipfwd.rows import Reject, Row
     from shipfwd.runs import Run
-    from shipfwd.store.intake import Arrived
+    from shipfwd.store.intake import Arrived, Intake
 
 
 MOST_WARNINGS = 10  # shown of a file; the rest is counted
@@ -79,6 +79,7 @@ def add(
     with app.run("add") as (run, assembly):
         intake = store.intake(run.id)
         intake.put((integration.id, row) for row in rows)
+        _fill_carriers(app, intake)
         intake.group()
         before = store.newest_id()
         arrived = intake.merge()
@@ -110,7 +111,9 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("-i", "--integration", "name", help="For rows that name none.")
 @click.option(
-    "--file-format", type=click.Choice(["csv", "tsv", "json", "jsonl"]), help="Default: found out from the file."
+    "--file-format",
+    type=click.Choice(["csv", "tsv", "json", "jsonl", "xlsx"]),
+    help="Default: found out from the file.",
 )
 @click.option(
     "--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="Which column holds a field; may be repeated."
@@ -135,10 +138,13 @@ def import_(
     yes: bool,
     form: str,
 ) -> None:
-    """Import shipments and order statuses from CSV, TSV, JSON or JSON Lines (- is standard input).
+    """Import shipments and order statuses from CSV, TSV, JSON, JSON Lines or XLSX (- is standard input).
 
     Columns are found by their usual names, English or Polish: order_id, tracking_number, carrier, order_status,
     created_at, item_id, sku, quantity, tracking_url, integration. The same file again changes nothing.
+
+    A missing carrier is filled in only where the number surely belongs to one that this integration uses.
+    --dry-run shows the columns that were found and what would happen to the first rows.
 
     \b
     shipfwd import parcels.csv -i shop
@@ -173,7 +179,9 @@ def import_(
                     integrations=ids,
                 )
                 with source, progress(app, run, source.name):
-                    _one_file(app, run, source, bad, dry_run, yes, totals)
+                    first = _one_file(app, run, source, bad, dry_run, yes, totals)
+                if dry_run and form == "table":
+                    _show_file(app, run, source, first, not no_forward)
         finally:
             if bad is not None:
                 bad.close()
@@ -229,12 +237,15 @@ def _one_file(
     dry_run: bool,
     yes: bool,
     totals: dict[str, int],
-) -> None:
+) -> tuple[Intake, list[Reject]]:
+    """Bring one file in, or only look at it; what was put, and its first rejects."""
+    from shipfwd.preview import FIRST
     from shipfwd.rows import Reject
 
     ids = {one.name: one.id for one in run.store.integrations()}
     name, warned = source.name, 0
     intake = run.store.intake(run.id)
+    bad: list[Reject] = []
 
     def good() -> Iterator[tuple[int, Row]]:
         nonlocal warned
@@ -246,6 +257,8 @@ def _one_file(
                 app.complain(f"{name}, line {row.line}: {row.reason}")
                 if rejects is not None:
                     rejects.add(source, row)
+                if len(bad) < FIRST:
+                    bad.append(row)
                 continue
             for warning in row.warnings:
                 warned += 1
@@ -257,12 +270,12 @@ def _one_file(
     if warned > MOST_WARNINGS:
         app.say(f"{name}: {warned - MOST_WARNINGS} more warnings")
     _refuse_overused(app, name, intake.overused(), yes)
+    _fill_carriers(app, intake, f"{name}: ")
     if dry_run:
         added, known = intake.foresee()
         totals["added"] += added
         totals["known"] += known
-        app.say(f"{name}: columns {', '.join(f'{ours}={theirs}' for ours, theirs in source.columns.items())}")
-        return
+        return intake, bad
     intake.group()
     arrived = intake.merge()
     totals["added"] += arrived.added
@@ -270,6 +283,29 @@ def _one_file(
     _say_known(app, arrived)
     if arrived.undated:
         app.say(f"{name}: {arrived.undated} without a ship date; taken as shipped now")
+    return intake, bad
+
+
+def _fill_carriers(app: App, intake: Intake, where: str = "") -> None:
+    """A missing carrier, where the number surely belongs to one that this integration uses; said."""
+    from shipfwd import carriers
+    from shipfwd.rows import sure_carrier
+
+    for carrier, count in intake.fill_carriers(sure_carrier).items():
+        app.say(f"{where}{count} without a carrier; by their numbers they are {carriers.name(carrier)}'s")
+
+
+def _show_file(app: App, run: Run, source: Source, first: tuple[Intake, list[Reject]], forward: bool) -> None:
+    """A dry run's answer on a file: its columns, and what would happen to its first rows."""
+    from shipfwd import preview
+
+    intake, bad = first
+    columns = [{"field": ours, "column": theirs} for ours, theirs in source.columns.items()]
+    columns += [{"field": "(not used)", "column": theirs} for theirs in source.unused]
+    views.emit(columns, ("field", "column"), "table", app.out)
+    integrations = {one.id: one for one in run.store.integrations()}
+    rows = preview.rows(intake.foresee_first(preview.FIRST), bad, integrations, app.config(), app.clock(), forward)
+    views.emit(rows, preview.FIELDS, "table", app.out)
 
 
 def _refuse_overused(app: App, path: str, numbers: list[tuple[str, int]], yes: bool) -> None:

@@ -11,7 +11,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli.app import App, formats
-from shipfwd.errors import ShipfwdError, UsageError
+from shipfwd.errors import ConfigError, ShipfwdError, UsageError
 
 if TYPE_CHECKING:
     from shipfwd.assembly import Assembly
@@ -28,11 +28,32 @@ def finish(app: App, run: Run, assembly: Assembly, form: str, counts: dict[str, 
         app.say(sentence)
     for sentence in run.tally.told:
         app.complain(sentence)
+    if run.tally.told and not run.dry and assembly.config.text("notify"):
+        _notify(app, run, assembly)
     if run.dry:
         _show_rehearsal(app, run)
     elif form != "table" or not app.quiet:
         views.emit_one(counts, form, app.out)
     return run.tally.exit_code
+
+
+def _notify(app: App, run: Run, assembly: Assembly) -> None:
+    """One digest of what this run has to tell, of each problem once. What fails here is said, no more."""
+    from shipfwd import notify
+    from shipfwd.assembly import notify_addresses
+
+    redact = app.redactor.redact
+    if not (news := notify.fresh(run.store, [redact(one) for one in run.tally.told], run.clock())):
+        return
+    try:
+        addresses = notify_addresses(assembly.config, app.redactor)
+        trouble = notify.send(addresses, f"shipfwd: {len(news)} need a person", notify.text(news))
+    except ConfigError as error:
+        trouble = str(error)
+    if trouble:
+        app.say(f"nobody was notified: {trouble}")
+    else:
+        notify.remember(run.store, news, run.clock())
 
 
 def _show_rehearsal(app: App, run: Run) -> None:
@@ -79,6 +100,9 @@ def progress(app: App, run: Run, what: str) -> Iterator[None]:
 @click.option("-o", "--order", "orders", multiple=True, help="All shipments of this order; may be repeated.")
 @click.option("-i", "--integration", "names", multiple=True, help="Only this integration; may be repeated.")
 @click.option("--failed", is_flag=True, help="Failed ones, of any age, once more.")
+@click.option(
+    "--reason", "kinds", multiple=True, metavar="CLASS", help="With --failed: only what failed so; may be repeated."
+)
 @click.option("--again", is_flag=True, help="Look at forwarded ones too; write only what is absent.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
 @click.option(
@@ -92,6 +116,7 @@ def forward(
     orders: tuple[str, ...],
     names: tuple[str, ...],
     failed: bool,
+    kinds: tuple[str, ...],
     again: bool,
     dry_run: bool,
     deadline: float | None,
@@ -99,13 +124,16 @@ def forward(
 ) -> None:
     """Send now: the shipments you name, or all that is due.
 
-    Named shipments (IDs, -o, --failed) are sent whatever their trigger, age or state.
+    Named shipments (IDs, -o, --failed) are sent whatever their trigger, age or state. --reason takes a class that
+    `status --state failed` names: OrderNotFound, Rejected, CarrierNotAccepted, NumberNotAccepted, NotUnderstood,
+    OutcomeUnknown, Missing, GaveUp.
 
     \b
     shipfwd forward                   all that is due
     shipfwd forward 17 18             these two, whatever their state
     shipfwd forward -o A-1001         every parcel of an order
     shipfwd forward --failed -i shop  what failed at one integration, after the cause is mended
+    shipfwd forward --failed --reason CarrierNotAccepted
     """
     from shipfwd import sweeper
 
@@ -113,6 +141,8 @@ def forward(
     chosen = app.pick(names)
     if failed and (ids or orders):
         raise UsageError("--failed takes all failed ones; leave out the IDs and -o")
+    if kinds and not failed:
+        raise UsageError("--reason narrows --failed; give that too")
     by_hand = bool(ids or orders or failed or again)
     if again and not (ids or orders or names):
         raise UsageError("--again looks at forwarded shipments; say which: IDs, -o ORDER or -i INTEGRATION")
@@ -125,7 +155,9 @@ def forward(
             orders = tuple(order.strip() for order in orders)
             wanted = list(ids) + store.shipments_of(orders, among) if ids or orders else []
             if failed:
-                wanted = store.failed_ids(among)
+                wanted = store.failed_ids(among, [kind.casefold() for kind in kinds])
+                if kinds and not wanted:
+                    app.say(f"nothing failed as {', '.join(kinds)}; see: shipfwd status --state failed")
             elif again and not wanted:
                 wanted = sorted(row["id"] for row in store.status(integrations=among, states=["forwarded"]))
             unknown = [order for order in orders if not store.shipments_of([order], among)]
@@ -156,13 +188,24 @@ def forward(
 
 
 def _say_outcomes(app: App, run: Run) -> None:
-    """What became of shipments that a person named, when it is not simply done, also when it was told before."""
-    for row in run.store.status(ids=sorted(run.tally.touched)[:50]):
-        if row["state"] in ("failed", "blocked") and row["told"]:
-            app.say(f"shipment {row['id']}: {row['state']}: {row['reason']}")
-        if row["state"] == "retrying":
-            zone = app.config().zone
-            app.say(f"shipment {row['id']}: {row['reason']}; again {views.local(row['next_attempt_at'], zone)}")
+    """What became of shipments that a person named, when it is not simply done; many with one reason together."""
+    from shipfwd import terminal
+
+    zone, ids, rows = app.config().zone, sorted(run.tally.touched), []
+    for start in range(0, len(ids), 500):
+        for row in run.store.status(ids=ids[start : start + 500]):
+            if row["state"] in ("failed", "blocked") and row["told"]:  # what is new, `finish` tells
+                rows.append(row)
+            elif row["state"] == "retrying":
+                again = views.local(row["next_attempt_at"], zone)
+                rows.append({**row, "reason": f"{row['reason']}; again {again}"})
+    for group in terminal.groups(rows):
+        first = group[0]
+        if len(group) == 1:
+            app.say(f"shipment {first['id']}: {first['state']}: {first['reason']}")
+        else:
+            some = ", ".join(str(row["id"]) for row in group[:8]) + (", …" if len(group) > 8 else "")
+            app.say(f"{len(group)} shipments ({some}): {first['state']}: {terminal.general(first)}")
 
 
 @click.command()

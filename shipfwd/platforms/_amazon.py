@@ -28,7 +28,10 @@ FIELDS: dict[str, tuple[type[Exception], str]] = {  # the field that an InvalidI
     "orderitem": (Rejected, "Amazon does not know an item of this parcel; give Amazon's order item ids, or none"),
     "carrier": (CarrierNotAccepted, "Amazon does not take this carrier"),
     "trackingnumber": (NumberNotAccepted, "Amazon does not take this number"),
-    "marketplace": (ConfigError, "Amazon does not know this marketplace_id; integration edit --set marketplace_id=ID"),
+    "marketplace": (
+        ConfigError,
+        "Amazon does not know this marketplace_id; then: shipfwd integration edit NAME --set marketplace_id=ID",
+    ),
 }
 
 

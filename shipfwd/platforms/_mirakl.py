@@ -9,14 +9,13 @@ Quirks, each the reason for a line below:
   other by its name, which an operator may forbid (PC01 disable_seller_alternative_carrier).
 - OR23 overwrites the order's one number with a second parcel's. Only PC01 multi_shipment allows several, by ST01.
 - The number comes before the status (m2 #25). OR24 again is a 400 that means "done" only if OR11 says so (#56).
-- ST01 answers 201, ST23 and ST24 answer 200, when everything in them failed.
-- A page of OR11 and ST11 has 10 rows unless more are asked for.
+- A page of OR11 has 10 rows unless more are asked for.
 - OR11 may be polled once a minute; asked for named orders it is like a page of orders being looked at: once a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,11 +29,9 @@ from shipfwd.errors import (
     Rejected,
 )
 from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Seen, Setting, tracking_key
-from shipfwd.platforms.base import Platform
+from shipfwd.platforms._mirakl_shipments import DAY, Shipments, words
 
-DAY = 86400.0
 ORDERS, TRACKING, SHIP = "/api/orders", "/api/orders/{}/tracking", "/api/orders/{}/ship"  # OR11 OR23 OR24
-SHIPMENTS, SHIPMENTS_TRACKING, SHIPMENTS_SHIP = "/api/shipments", "/api/shipments/tracking", "/api/shipments/ship"
 LATER = ("SHIPPED", "TO_COLLECT", "RECEIVED", "CLOSED")
 MEANS: dict[str, tuple[type[Exception], str]] = {  # their words for an order's state
     "STAGING": (NotReady, "the order is not released yet there"),
@@ -55,10 +52,10 @@ def settings_with(base_url: str | None) -> tuple[Setting, ...]:
     )
 
 
-class Operator(Platform):
+class Operator(Shipments):
     source = "https://developer.mirakl.com/content/product/mmp/rest/seller/openapi3"
     read_on = "2026-11-23"
-    rates = (Rate(20), Rate(1, operations=("OR11",)))  # no quota is published; twenty a second is ours
+    rates = (Rate(20), Rate(1, burst=3, operations=("OR11",)))  # no quota is published; twenty a second is ours
     concurrency = 4
     look_batch = 100
     proof = "read"
@@ -83,17 +80,17 @@ class Operator(Platform):
         return {"Authorization": self.secret("api_key")}
 
     def check(self) -> str:
-        return str(self.field(self.get("/api/account", params=self._query()).data, "shop_id"))
+        return str(self.field(self.get("/api/account", params=self.query()).data, "shop_id"))
 
     def preflight(self, parcel: Parcel) -> None:
         self._carrier(parcel)
 
     def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
         self._features()
-        params = self._query(order_ids=",".join(orders), max="100")
+        params = self.query(order_ids=",".join(orders), max="100")
         rows = self.field(self.get(ORDERS, params=params, operation="OR11").data, "orders")
         found = {id: row for row in rows if (id := str(self.field(row, "order_id"))) in orders}
-        shipments = self._shipments(found) if self.multi and found else []
+        shipments = self.shipments(found) if self.multi and found else []
         return {
             id: self._seen(row, [one for one in shipments if one.get("order_id") == id]) for id, row in found.items()
         }
@@ -101,25 +98,24 @@ class Operator(Platform):
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
         (parcel,) = parcels
         if seen.more["multi"] and parcel.items:
-            return [self._create_shipment(order, parcel, seen)]
+            return [self.create_shipment(order, parcel, seen, self._tracking(parcel, "tracking_url"))]
         return [self._set_tracking(order, parcel)]
 
     def mark_sent(self, order: str, seen: Seen) -> None:
         if seen.more["shipments"]:  # OR24 would send what lies in no shipment yet
-            self._send_shipments(order, [id for id, one in seen.more["shipments"].items() if one["open"]])
+            self.send_shipments(order, [id for id, one in seen.more["shipments"].items() if one["open"]])
             return
         how: dict[str, Any] = {"operation": "OR24", "expect": "empty", "repeatable": True, "accept": (400,)}
-        reply = self.put(SHIP, order, params=self._query(), **how)
+        reply = self.put(SHIP, order, params=self.query(), **how)
         if reply.status == 400 and not (now := self.look([order]).get(order, Seen())).sent:
-            raise Rejected(f"{self.title} does not mark the order as sent, it is '{now.state}' there: {_words(reply)}")
+            raise Rejected(f"{self.title} does not mark the order as sent, it is '{now.state}' there: {words(reply)}")
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
-        keys = {one["key"]: id for id, one in seen.more["shipments"].items()}
+        keys = {one["key"]: id for id, one in seen.more.get("shipments", {}).items()}
         url = parcel.tracking_url.replace(parcel.tracking_number, number)
         new = replace(parcel, tracking_number=number, tracking_url=url)
         if id := parcel.remote_id or keys.get(parcel.key):
-            sent = {"shipments": [{"id": id, "tracking": self._tracking(new, "tracking_url")}]}
-            self._all_done(self.post(SHIPMENTS_TRACKING, params=self._query(), json=sent, repeatable=True))
+            self.track_shipment(id, self._tracking(new, "tracking_url"))
             return Receipt(parcel.id, id, confirmed=False)
         if seen.numbers and not seen.has(parcel.tracking_number):
             raise Rejected(f"{self.title} shows {seen.numbers[-1]} there and not {parcel.tracking_number}; look there")
@@ -128,7 +124,7 @@ class Operator(Platform):
     def explain(self, reply: Reply) -> Exception | None:
         if reply.status in (401, 403):
             return AuthFailed(
-                f"{self.title} refuses the API key ({_words(reply)}), a new one ends the old one; "
+                f"{self.title} refuses the API key ({words(reply)}), a new one ends the old one; "
                 "take the one that holds: shipfwd integration edit NAME --secret api_key=prompt"
             )
         if reply.status == 404 and "/api/orders/" in reply.url:
@@ -136,41 +132,27 @@ class Operator(Platform):
         fields = reply.data.get("errors") if isinstance(reply.data, dict) and 400 <= reply.status < 500 else None
         for field in (str(row.get("field", "")) for row in fields or [] if isinstance(row, dict)):
             if "carrier" in field:
-                return CarrierNotAccepted(f"{self.title} does not take this carrier ({_words(reply)})")
+                return CarrierNotAccepted(f"{self.title} does not take this carrier ({words(reply)})")
             if "tracking" in field:
-                return NumberNotAccepted(f"{self.title} does not take this number ({_words(reply)})")
+                return NumberNotAccepted(f"{self.title} does not take this number ({words(reply)})")
         return None
 
     # ---- reading ----------------------------------------------------------------------------------------
 
-    def _query(self, pairs: Iterable[tuple[str, str]] = (), **more: str) -> list[tuple[str, str]]:
-        shop = self.values.get("shop_id")
-        return [*pairs, *more.items(), *([("shop_id", shop)] if shop else [])]
-
     def _features(self) -> Mapping[str, bool]:
         """What the operator has switched on (PC01), for a day."""
         if not (found := self.cache.get("features")):
-            features = self.field(self.get("/api/platform/configuration", params=self._query()).data, "features")
+            features = self.field(self.get("/api/platform/configuration", params=self.query()).data, "features")
             multi = bool(self.field(features, "shipment", "multi_shipment"))
             found = {"multi": multi, "names": not self.field(features, "disable_seller_alternative_carrier")}
             self.cache.put("features", found, DAY)
         return found
 
-    def _shipments(self, orders: Iterable[str]) -> list[Any]:
-        rows: list[Any] = []
-        pairs = [("order_id", order) for order in orders] + [("limit", "100")]
-        while True:
-            page = self.get(SHIPMENTS, params=self._query(pairs)).data
-            rows += self.field(page, "data")
-            if not (token := page.get("next_page_token")):
-                return rows
-            pairs = [("page_token", token)]  # which remembers the rest
-
     def _seen(self, row: Any, rows: Sequence[Any]) -> Seen:
         state = str(self.field(row, "order_state"))
-        kind, words = MEANS.get(state, (None, ""))
+        kind, said = MEANS.get(state, (None, ""))
         if kind is None and state not in ("SHIPPING", *LATER):
-            kind, words = NotUnderstood, f"{self.title} shows the order as '{state}', a word that shipfwd does not know"
+            kind, said = NotUnderstood, f"{self.title} shows the order as '{state}', a word that shipfwd does not know"
         shipments, gone = {}, dict[str, int]()
         numbers = {tracking_key(number): str(number) for number in [row.get("shipping_tracking")] if number}
         for one in rows:
@@ -191,7 +173,7 @@ class Operator(Platform):
             numbers=tuple(numbers.values()),
             sent=state in LATER,
             state=state,
-            refusal=kind(words) if kind else None,
+            refusal=kind(said) if kind else None,
             lines=tuple(lines),
             more={"shipments": shipments, "multi": self.multi},
         )
@@ -202,13 +184,12 @@ class Operator(Platform):
         """The code of a carrier that the operator lists by one of our words, else its name where that is allowed."""
         mapped = self.tools.carrier_map.get(parcel.carrier, "")
         ours = [mapped] if mapped else [self.carriers.get(parcel.carrier, ""), parcel.carrier_name, parcel.carrier]
+        if not parcel.carrier:
+            raise CarrierNotAccepted(f"{self.title} asks for a carrier and none is given")
         if not (mapped or parcel.carrier_name):
-            what = (
-                f"has no name for carrier '{parcel.carrier}'" if parcel.carrier else "asks for a carrier; none is given"
-            )
-            raise CarrierNotAccepted(f"{self.title} {what}")
+            raise CarrierNotAccepted(f"{self.title} has no name for carrier '{parcel.carrier}'")
         if (listed := self.cache.get("carriers")) is None:
-            rows = self.field(self.get("/api/shipping/carriers", params=self._query()).data, "carriers")
+            rows = self.field(self.get("/api/shipping/carriers", params=self.query()).data, "carriers")
             listed = [{place: str(self.field(row, place)) for place in ("code", "label")} for row in rows]
             self.cache.put("carriers", listed, DAY)
         wanted = {_letters(word) for word in ours if word}
@@ -231,48 +212,10 @@ class Operator(Platform):
 
     def _set_tracking(self, order: str, parcel: Parcel) -> Receipt:
         how: dict[str, Any] = {"operation": "OR23", "expect": "empty", "repeatable": True}
-        self.put(TRACKING, order, params=self._query(), json=self._tracking(parcel, "carrier_url"), **how)
+        self.put(TRACKING, order, params=self.query(), json=self._tracking(parcel, "carrier_url"), **how)
         return Receipt(parcel.id, confirmed=False)
-
-    def _create_shipment(self, order: str, parcel: Parcel, seen: Seen) -> Receipt:
-        parts = [{"order_line_id": line.id, "quantity": count} for line, count in self.parts(parcel, seen.lines)]
-        sent = {"order_id": order, "shipment_lines": parts, "tracking": self._tracking(parcel, "tracking_url")}
-        how: dict[str, Any] = {"operation": "ST01", "repeatable": False, "accept": (404,)}
-        reply = self.post(SHIPMENTS, params=self._query(), json={"shipments": [{**sent, "shipped": False}]}, **how)
-        if reply.status == 404:
-            self.cache.put("features", {**self._features(), "multi": False}, DAY)
-            raise Rejected(f"{self.title} takes one number an order now, no several shipments")
-        self._all_done(reply)
-        made = self.field(reply.data, "shipment_success", 0)
-        id, number = str(self.field(made, "id")), str((made.get("tracking") or {}).get("tracking_number", ""))
-        seen.more["shipments"][id] = {"key": parcel.key, "open": True}  # for `mark_sent` in this run
-        return Receipt(parcel.id, id, confirmed=tracking_key(number) == parcel.key)
-
-    def _send_shipments(self, order: str, ids: Sequence[str]) -> None:
-        if not ids:
-            return
-        sent = {"shipments": [{"id": id} for id in ids]}
-        try:
-            self._all_done(self.put(SHIPMENTS_SHIP, params=self._query(), json=sent, repeatable=True))
-        except Rejected:  # also when an earlier call, whose answer was lost, did it
-            now = self.look([order]).get(order, Seen(more={"shipments": {}})).more["shipments"]
-            if any(now.get(id, {"open": True})["open"] for id in ids):
-                raise
-
-    def _all_done(self, reply: Reply) -> None:
-        if not isinstance(reply.data, dict) or not {"shipment_errors", "shipment_success"} & set(reply.data):
-            raise NotUnderstood(f"{self.title} answered without 'shipment_success'")
-        for error in reply.data.get("shipment_errors") or []:
-            raise Rejected(f"{self.title} refuses the shipment: {error.get('message')}")
 
 
 def _letters(word: str) -> str:
     """A carrier's name or code as it is compared: letters and digits, case folded."""
     return "".join(c for c in word.casefold() if c.isalnum())
-
-
-def _words(reply: Reply) -> str:
-    """What an error document says, or the status."""
-    data = reply.data if isinstance(reply.data, dict) else {}
-    said = [row.get("message") for row in data.get("errors") or [] if isinstance(row, dict)] or [data.get("message")]
-    return str(said[0])[:200] if said[0] else f"answered {reply.status}"

@@ -12,6 +12,7 @@ from shipfwd.errors import NotReady, OutcomeUnknown, Rejected
 from shipfwd.models import Line, Parcel, Seen, tracking_key
 from shipfwd.platforms import _shopify as gql
 from shipfwd.platforms._oauth import OAuth
+from shipfwd.platforms.base import Tools
 
 Json = Any
 Tracks = Sequence[tuple[str, str]]  # number and link of each parcel
@@ -23,7 +24,7 @@ class Fulfilments(OAuth):
 
     linked: frozenset[str] = frozenset()
 
-    def __init__(self, tools: Any) -> None:
+    def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self.purse: dict[str, float] = {}  # seconds until the next look; one purse for all copies of this adapter
 
@@ -62,7 +63,8 @@ class Fulfilments(OAuth):
             why = ", ".join(sorted(holds)).replace("_", " ").lower() or "no reason given"
             return NotReady(f"Shopify holds the order back ({why}); release it there")
         if not ready and "SCHEDULED" in states:
-            when = min((part["fulfillAt"] for part in parts if part.get("fulfillAt")), default="later")
+            dates = [part.get("fulfillAt") for part in parts if part["status"] == "SCHEDULED"]
+            when = min(filter(None, dates), default="later")
             return NotReady(f"Shopify has the order scheduled for {when}; mark it as ready there to send it now")
         return None
 
@@ -116,16 +118,15 @@ class Fulfilments(OAuth):
                 named = {"fulfillmentOrderLineItems": contents[id]} if first.items else {}
                 place = str(self.field(location, "id")) if location else id
                 places.setdefault(place, []).append({"fulfillmentOrderId": id, **named})
+        tracks = [(parcel.tracking_number, parcel.tracking_url) for parcel in parcels]
         more = {
-            "trackingInfo": self._tracking(
-                self._company(first), [(p.tracking_number, p.tracking_url) for p in parcels]
-            ),
+            "trackingInfo": self._tracking(self._company(first), tracks),
             "notifyCustomer": self.flag("notify_buyer"),
         }
         return [{"fulfillment": {"lineItemsByFulfillmentOrder": rows, **more}} for rows in places.values()]
 
     def _addition(self, parcels: Sequence[Parcel], seen: Seen) -> list[dict[str, Json]]:
-        """All is fulfilled: what has no number yet gets it, else the last fulfilment of the same company."""
+        """All is fulfilled: the first fulfilment without a number gets it, else the last one of the same company."""
         company, live = self._company(parcels[0]), seen.more["live"]
         if not seen.sent:
             parts = ", ".join(seen.more["parts"]) or "none that this app may see"
@@ -142,7 +143,8 @@ class Fulfilments(OAuth):
                 f"fulfilment has one carrier: what went with {company} needs a fulfilment of its own there"
             )
         new = [(parcel.tracking_number, parcel.tracking_url) for parcel in parcels]
-        return [self._update(one, company, [*self._tracks(one), *new]) for one in bare or same[-1:]]
+        target = bare[0] if bare else same[-1]
+        return [self._update(target, company, [*self._tracks(target), *new])]
 
     def _update(self, fulfilment: Json, company: str, tracks: Tracks) -> dict[str, Json]:
         """All of a fulfilment's tracking anew; the carrier that stands there stays."""

@@ -6,9 +6,8 @@ Quirks, each the reason for a line below:
 - Writing stays v0 (confirmShipment), reading is 2026-01-01: the reads of v0 end on 2027-03-27 and never told a number.
 - packageReferenceId is ours, a positive number in a string (jlevers 489, #5094). The same one again edits that package,
   so it is made from the tracking number: no counter of another database or tool then edits a parcel by mistake.
-- A 204 is empty and may have stored nothing (#5232): each number is read back. An order on which nothing was stored was
-  not updated either, so no search lists it; once it is overdue it is asked for by its id.
-- One search in three minutes, for a hundred orders; one order in two seconds.
+- A 204 is empty and may have stored nothing (#5232): each number is read back, many by one search in three minutes. An
+  order on which nothing was stored was not updated, so no search lists it: what is overdue is asked for by its id.
 - A fulfilled order may refuse a package, also an edit (#5037); only the words tell that. It may show our number.
 - Codes are "InvalidInput" and "Invalid Input", the field at fault stands in the message (jlevers 489, 528).
 - A client secret ends after 180 days (invalid_client); the refresh token lives on.
@@ -55,7 +54,7 @@ class Amazon(OAuth):
     rates = (
         Rate(2, burst=10, operations=("confirmShipment",)),
         Rate(0.5, burst=30, operations=("getOrder",)),
-        Rate(0.0056, burst=20, operations=("searchOrders",)),
+        Rate(1, 180, operations=("searchOrders",)),  # also allowed: twenty at once, which are left to `check`
     )
     concurrency = 4
     verify_batch = 100
@@ -93,7 +92,7 @@ class Amazon(OAuth):
         raise ConfigError(f"Amazon's consent gives no code to shipfwd but a refresh token to you: {self.login_advice}")
 
     def check(self) -> str:
-        self._search(self.now() - timedelta(days=1), maxResultsPerPage="1")
+        self._search(self.now() - timedelta(days=1), size=1)
         return self.values["marketplace_id"]
 
     def needs_look(self, parcels: Sequence[Parcel]) -> bool:
@@ -110,23 +109,14 @@ class Amazon(OAuth):
     def seen_again(self, written: Mapping[str, datetime]) -> Mapping[str, Seen]:
         if len(written) == 1:
             return super().seen_again(written)
-        since = min(written.values()) - timedelta(minutes=2)
-        found: dict[str, Seen] = {}
-        more: dict[str, str] = {}
-        try:
-            while True:
-                page = self._search(since, **more)
-                found |= {str(self.field(row, "orderId")): self._seen(row) for row in self.field(page, "orders")}
-                token = (page.get("pagination") or {}).get("nextToken")
-                if not token or found.keys() >= written.keys():
-                    break
-                more = {"paginationToken": token}
-            for order, at in written.items():
-                if order not in found and (self.now() - at).total_seconds() >= self.proof_seconds:
+        page = self._search(min(written.values()) - timedelta(minutes=2), operation="searchOrders")
+        found = {str(self.field(row, "orderId")): self._seen(row) for row in page}
+        for order, at in written.items():
+            if order not in found and (self.now() - at).total_seconds() >= self.proof_seconds:
+                try:
                     found |= super().seen_again({order: at})
-        except Throttled:
-            if not found:
-                raise
+                except Throttled:
+                    break
         return found
 
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
@@ -139,7 +129,7 @@ class Amazon(OAuth):
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         """The same package again, with the items that it has there."""
-        for package in seen.more["packages"]:
+        for package in seen.more.get("packages", ()):
             reference, there = str(self.field(package, "packageReferenceId")), str(package.get("trackingNumber", ""))
             if reference.isdecimal() and (reference == parcel.remote_id or tracking_key(there) == parcel.key):
                 rows = self.field(package, "packageItems")
@@ -153,12 +143,11 @@ class Amazon(OAuth):
     def explain(self, reply: Reply) -> Exception | None:
         return explain(reply)
 
-    def _search(self, since: datetime, **more: str) -> Any:
-        marketplace = self.values["marketplace_id"]
-        params = {"lastUpdatedAfter": stamp(since), "marketplaceIds": marketplace, "fulfilledBy": "MERCHANT", **DATA}
-        page = self.get(ORDERS, params={**params, "maxResultsPerPage": "100", **more}, operation="searchOrders").data
-        self.field(page, "orders")
-        return page
+    def _search(self, since: datetime, operation: str = "", size: int = 100) -> Any:
+        """Orders that were changed since then: the first `size` of them."""
+        params = {"lastUpdatedAfter": stamp(since), "marketplaceIds": self.values["marketplace_id"], **DATA}
+        params |= {"fulfilledBy": "MERCHANT", "maxResultsPerPage": str(size)}
+        return self.field(self.get(ORDERS, params=params, operation=operation).data, "orders")
 
     def _seen(self, row: Any) -> Seen:
         fulfilment = self.field(row, "fulfillment")

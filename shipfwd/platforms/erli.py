@@ -40,19 +40,19 @@ STATES: dict[str, tuple[type[Exception], str]] = {  # their words for an order's
     "cancelled": (Rejected, "the order is cancelled at Erli; nothing is to be sent"),
     "returned": (Rejected, "the order came back at Erli; nothing is to be sent"),
 }
-CODES: dict[int, tuple[type[Exception], str]] = {
-    1100: (OutcomeUnknown, "Erli had an error of its own"),
-    1101: (OutcomeUnknown, "Erli had an error of its own while it made the parcel"),
-    1102: (Unavailable, "Erli could not make the parcel"),
-    1110: (Rejected, "the order is cancelled at Erli; nothing is to be sent"),
-    1200: (Rejected, "Erli does not take the data"),
-    1202: (Rejected, "the parcel is under way or cancelled at Erli and cannot be changed"),
-    1203: (Rejected, "the order belongs to another shop at Erli"),
-    1204: (Rejected, "the parcel has a label of Erli's own and is not changed from outside"),
-    1213: (Rejected, "Erli does not take the data"),
-    1300: (AuthFailed, "Erli does not let this key do that; check it: shipfwd integration check"),
-    1400: (OrderNotFound, "Erli does not find it"),
-    1402: (OrderNotFound, "Erli knows no such order or parcel of this shop"),
+CODES: dict[str, tuple[type[Exception], str]] = {
+    "1100": (OutcomeUnknown, "Erli had an error of its own"),
+    "1101": (OutcomeUnknown, "Erli had an error of its own while it made the parcel"),
+    "1102": (Unavailable, "Erli could not make the parcel"),
+    "1110": (Rejected, "the order is cancelled at Erli; nothing is to be sent"),
+    "1200": (Rejected, "Erli does not take the data"),
+    "1202": (Rejected, "the parcel is under way or cancelled at Erli and cannot be changed"),
+    "1203": (Rejected, "the order belongs to another shop at Erli"),
+    "1204": (Rejected, "the parcel has a label of Erli's own and is not changed from outside"),
+    "1213": (Rejected, "Erli does not take the data"),
+    "1300": (AuthFailed, "Erli does not let this key do that; check it: shipfwd integration check"),
+    "1400": (OrderNotFound, "Erli does not find it"),
+    "1402": (OrderNotFound, "Erli knows no such order or parcel of this shop"),
 }
 
 
@@ -133,7 +133,7 @@ class Erli(Platform):
     def _meaning(self, error: Any) -> Exception:
         """What an entry of its error list means. The message tells a refused number or carrier from other data."""
         code, said = self.field(error, "errorCode"), str(error.get("errorMessage") or "")[:200]
-        kind, words = CODES.get(int(code), (Rejected, f"Erli answers with error {code}"))
+        kind, words = CODES.get(str(code), (Rejected, f"Erli answers with error {code}"))
         if kind is Rejected and "trackingNumber" in said:
             kind = NumberNotAccepted
         elif kind is Rejected and "vendor" in said:

@@ -34,6 +34,7 @@ EVERYWHERE = {  # links by itself in every country
     "venipak": "Venipak", "usps": "USPS", "ontrac": "OnTrac", "canada-post": "Canada Post", "purolator": "Purolator",
     "australia-post": "Australia Post", "amazon": "Amazon", "china-post": "China Post",
     "japan-post": "Japan Post (EN)", "4px": "4PX", "sf-express": "SF Express", "yunexpress": "YunExpress",
+    "dpd-cz": "DPD", "dpd-sk": "DPD", "dpd-hu": "DPD", "dpd-ro": "DPD", "dpd-de": "DPD", "gls-nl": "GLS",
 }  # fmt: skip
 SOMEWHERE = {  # in one or a few
     "inpost": "Inpost", "dhl-de": "DHL", "dhl-nl": "DHL Parcel", "hermes": "Hermes", "parcelforce": "Parcelforce",

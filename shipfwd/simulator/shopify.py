@@ -108,6 +108,14 @@ class Shopify(Stand):
         parts = [(part, {row["gid"]: row["left"] for row in part["rows"]}) for part in order.more["parts"]]
         return self._fulfil(order, parts, tracks_of({"number": number, "company": company}))
 
+    def cancel(self, gid: str) -> None:
+        """Somebody cancels a fulfilment: its lines wait again, in new parts."""
+        order, made = self._things[gid]
+        made["status"] = "CANCELLED"
+        for part, counts in made["parts"]:
+            lines = [(row["line"], counts[row["gid"]]) for row in part["rows"] if counts.get(row["gid"])]
+            self._wait(order, part["kind"], part["location"], lines)
+
     def hold(self, name: str, *reasons: str) -> None:
         """The order's open parts are held back, or released where no reason is given."""
         for part in self.orders[name].more["parts"]:
@@ -376,10 +384,7 @@ class Shopify(Stand):
         self._writes("fulfillmentCancel")
         if (made := self._thing(id, lambda order: order.more["fulfilments"])) is None or made["status"] == "CANCELLED":
             return refused("Fulfillment does not exist or is cancelled.", "id")
-        made["status"] = "CANCELLED"
-        for part, counts in made["parts"]:
-            lines = [(row["line"], counts[row["gid"]]) for row in part["rows"] if counts.get(row["gid"])]
-            self._wait(self._things[id][0], part["kind"], part["location"], lines)
+        self.cancel(id)
         return {"fulfillment": shown(made), "userErrors": []}
 
     def _fulfil(

@@ -37,7 +37,6 @@ MOVES = {
 READS = {"deliveries": "order_delivery:read", "transactions": "order_transaction:read",
          "stateMachineState": "state_machine_state:read"}  # fmt: skip
 MOST = 500
-NAMES = {"order": "Order", "order_delivery": "OrderDelivery"}
 
 
 class Shopware(Stand):
@@ -65,7 +64,7 @@ class Shopware(Stand):
         return {"base_url": self.base_url, "client_id": self.client_id}, {"client_secret": self.client_secret}
 
     def seed(self) -> dict[str, str]:
-        """10001 to 10003 ready, 10004 cancelled, 10005 an open invoice, 10006 has a number, 10007 is shipped, …8 unclear."""
+        """10001 to 10003 and 10005 ready, 10004 cancelled, 10006 has a number, 10007 is shipped, 10008 unclear."""
         cases: list[tuple[str, dict[str, Any]]] = [
             ("ready", {}),
             ("ready, with a shipping discount", {"discount": True, "primary": False}),
@@ -83,7 +82,8 @@ class Shopware(Stand):
         return ids
 
     def add_order(self, id: str, **more: Any) -> Order:
-        asked = {"delivery": "open", "payment": "paid", "codes": (), "discount": False, "primary": True, "parts": 1}
+        asked: dict[str, Any] = {"delivery": "open", "payment": "paid", "codes": ()}
+        asked |= {"discount": False, "primary": True, "parts": 1}
         asked |= {name: more.pop(name) for name in list(more) if name in asked}
         order = super().add_order(id, **more)
         real = [delivery(f"{id}/{part}", asked["delivery"], 4.99) for part in range(asked["parts"])]
@@ -208,7 +208,7 @@ class Shopware(Stand):
         for one in filters:
             value = one.get("value")
             several = value if isinstance(value, list) else str(value).split("|")
-            wanted = several if one.get("type") == "equalsAny" else [value]
+            wanted = several if one.get("type") == "equalsAny" else [str(value)]
             if one.get("field") != "orderNumber" or one.get("type") not in ("equals", "equalsAny"):
                 raise Stop(refusal(400, "FRAMEWORK__INVALID_FILTER_QUERY", "Bad Request", f"not understood: {one}"))
             if self.auto_orders:

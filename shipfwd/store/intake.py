@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -21,6 +21,7 @@ from shipfwd.store.schema import Connected
 
 CHUNK = 2000  # rows of a merge step; a transaction takes as many steps as fit in COMMIT_SECONDS
 COMMIT_SECONDS = 0.2
+LATELY = 5000  # shipments, of all integrations, whose carriers count as in use
 MAX_ORDERS = 3  # orders that one number may serve in one file
 
 _STAGE = """
@@ -171,6 +172,56 @@ class Intake:
             " (integration_id, order_id, tracking_key)"
         )[0]
         return total - known, known
+
+    def foresee_first(self, limit: int) -> list[dict[str, Any]]:
+        """The first rows as they were put, each with the shipment that is there already (`id`, `state`), if any."""
+        rows = self._store._read(
+            "SELECT n.line, n.integration_id, n.order_id, n.carrier, n.tracking_number, n.status, n.status_key,"
+            " n.created_at, s.id, s.state, o.status_key AS known_status"
+            " FROM (SELECT * FROM temp.incoming ORDER BY rowid LIMIT ?) AS n"
+            " LEFT JOIN shipments AS s ON s.integration_id = n.integration_id AND s.order_id = n.order_id"
+            " AND s.tracking_key = n.tracking_key"
+            " LEFT JOIN orders AS o ON o.integration_id = n.integration_id AND o.order_id = n.order_id",
+            (limit,),
+        )
+        return [dict(row) for row in rows]
+
+    def fill_carriers(self, guess: Callable[[str, frozenset[str]], str]) -> dict[str, int]:
+        """Give rows without a carrier the one that `guess` is sure of; how many of each. Never overrides one.
+
+        guess   (number, the carriers that this integration used lately) → its carrier, or "".
+        """
+        missing = self._store._read(
+            "SELECT n.rowid AS row, n.integration_id, n.tracking_number FROM temp.incoming AS n"
+            " WHERE n.carrier = '' AND n.tracking_key <> '' AND NOT EXISTS (SELECT 1 FROM shipments AS s"
+            " WHERE s.integration_id = n.integration_id AND s.order_id = n.order_id"
+            " AND s.tracking_key = n.tracking_key)"
+        )
+        used: dict[int, frozenset[str]] = {}
+        counts: dict[str, int] = {}
+        filled = []
+        for row in missing:
+            one = row["integration_id"]
+            if one not in used:
+                used[one] = self._used_lately(one)
+            if used[one] and (carrier := guess(row["tracking_number"], used[one])):
+                filled.append((carrier, row["row"]))
+                counts[carrier] = counts.get(carrier, 0) + 1
+        if filled:
+            with self._store._stage() as db:
+                db.executemany("UPDATE temp.incoming SET carrier = ? WHERE rowid = ?", filled)
+        return counts
+
+    def _used_lately(self, integration_id: int) -> frozenset[str]:
+        """Carriers of its newest shipments and of these rows."""
+        names = {"i": integration_id, "n": LATELY}
+        rows = self._store._read(
+            "SELECT DISTINCT carrier FROM (SELECT carrier, integration_id FROM shipments ORDER BY id DESC LIMIT :n)"
+            " WHERE integration_id = :i AND carrier <> ''"
+            " UNION SELECT DISTINCT carrier FROM temp.incoming WHERE integration_id = :i AND carrier <> ''",
+            names,
+        )
+        return frozenset(row["carrier"] for row in rows)
 
     def group(self) -> None:
         """Make shipments of rows: the last row wins, items of one shipment come together."""

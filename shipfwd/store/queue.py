@@ -173,8 +173,9 @@ class QueueStore(Connected):
                 db.execute(
                     "UPDATE shipments SET state = 'pending', run_id = NULL, next_attempt_at = NULL,"
                     # The journal keeps whole seconds: it left up to one later.
-                    " in_doubt_since = coalesce(strftime('%Y-%m-%dT%H:%M:%SZ', ?, '+1 second'), in_doubt_since),"
-                    " reason = ? WHERE id = ?",
+                    " in_doubt_since = coalesce(strftime('%Y-%m-%dT%H:%M:%SZ', ?1, '+1 second'), in_doubt_since),"
+                    # What never left was no attempt.
+                    " attempts = attempts - iif(?1 IS NULL, 1, 0), reason = ?2 WHERE id = ?3",
                     (
                         row["left_at"],
                         "a run ended while sending; the platform is asked first" if row["left_at"] else "",

@@ -157,8 +157,10 @@ class ReportStore(Connected):
             return []
         return sorted(row["id"] for row in self.status(integrations=integrations, orders=orders))
 
-    def failed_ids(self, integrations: Sequence[int] = ()) -> list[int]:
-        return sorted(row["id"] for row in self.status(integrations=integrations, states=["failed"]))
+    def failed_ids(self, integrations: Sequence[int] = (), kinds: Sequence[str] = ()) -> list[int]:
+        """Failed shipments, oldest first. kinds: only those that failed by one of these error classes, folded."""
+        rows = self.status(integrations=integrations, states=["failed"])
+        return sorted(row["id"] for row in rows if not kinds or row["kind"].casefold() in kinds)
 
     # ---- nothing is lost in silence ---------------------------------------------------------------------
 

@@ -35,7 +35,7 @@
     spoken.textContent = row[TIP];
     sign.append(spoken);
     made.append(sign, cell(row[ID], "id"), cell(row[INTEGRATION], ""), cell(row[ORDER], "number"),
-      cell(row[NUMBER], "number", row[CARRIER]), cell(row[SHIPPED], "time"), cell(row[SENT], "time"),
+      cell(row[NUMBER], "number tracking", row[CARRIER]), cell(row[SHIPPED], "time"), cell(row[SENT], "time"),
       cell(row[STATE], "why", row[REASON]));
     return made;
   };
