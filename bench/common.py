@@ -25,7 +25,9 @@ def timed(command: list[str], env: dict[str, str] | None = None) -> float:
     return seconds
 
 
-def against(ours: list[str], peer: list[str], times: int = 15, env: dict[str, str] | None = None) -> tuple[float, float]:
+def against(
+    ours: list[str], peer: list[str], times: int = 15, env: dict[str, str] | None = None
+) -> tuple[float, float]:
     """Medians in seconds, alternating, after one warm-up each."""
     timed(ours, env), timed(peer, env)
     a, b = [], []
@@ -81,4 +83,6 @@ def orders_csv(path: Path, count: int, status: str = "New", first: int = 1) -> N
     with path.open("w") as file:
         file.write("order_id,tracking_number,carrier,order_status,created_at\n")
         stamp = time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime(time.time() - 7200))
-        file.writelines(f"{100000000 + n},{620000000000000000000001 + n * 79190007},inpost,{status},{stamp}\n" for n in ids)
+        file.writelines(
+            f"{100000000 + n},{620000000000000000000001 + n * 79190007},inpost,{status},{stamp}\n" for n in ids
+        )

@@ -76,14 +76,17 @@ def many(lines: list[str], base: str, flight: int, count: int) -> dict[str, obje
         )  # fmt: skip
         cpu = cpu_of_children()
         begun = time.perf_counter()
-        done = subprocess.run([SHIPFWD, "--db", str(database), "forward", "--format", "json"], env=env, capture_output=True)
+        done = subprocess.run(
+            [SHIPFWD, "--db", str(database), "forward", "--format", "json"], env=env, capture_output=True
+        )
         ours, ours_cpu = time.perf_counter() - begun, cpu_of_children() - cpu
         assert json.loads(done.stdout)["forwarded"] == count, done.stdout + done.stderr
         key, secret = env["SIM_WOOCOMMERCE_CONSUMER_KEY"], env["SIM_WOOCOMMERCE_CONSUMER_SECRET"]
         cpu = cpu_of_children()
         begun = time.perf_counter()
         subprocess.run(
-            [PYTHON, "-c", PEER, base + "/woocommerce", key, secret, str(10**7 * flight), str(count), str(flight)], check=True
+            [PYTHON, "-c", PEER, base + "/woocommerce", key, secret, str(10**7 * flight), str(count), str(flight)],
+            check=True,
         )
         peer, peer_cpu = time.perf_counter() - begun, cpu_of_children() - cpu
         print(f"{count} shipments, {flight} in flight, {LATENCY} ms: {peer / ours:.0%} of bare requests (goal 90 %)")

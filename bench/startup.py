@@ -26,7 +26,9 @@ def main() -> list[dict[str, object]]:
         ours, peer = against(sweep, utils, 11, env)
         rows.append(report(f"sweep, nothing due among {count:,} waiting", ours, peer, "sqlite-utils --version", 1.0))
         ours, peer = against(sweep, [SHIPFWD, "-q", "--db", str(empty), "sweep"], 11, env)
-        rows.append(report(f"sweep, nothing due among {count:,} waiting", ours, peer, "the same on an empty database", 1.3))
+        rows.append(
+            report(f"sweep, nothing due among {count:,} waiting", ours, peer, "the same on an empty database", 1.3)
+        )
         ours, peer = against([SHIPFWD, "--db", str(full), "status"], utils, 11, env)
         rows.append(report(f"status (50 rows) of {count:,}", ours, peer, "sqlite-utils --version", 1.0))
     return rows

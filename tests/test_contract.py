@@ -19,7 +19,9 @@ CASES = [(name, case) for name in NAMES for case in sheet(name)["cases"]]
 UNREACHABLE = requests.ConnectTimeout(
     urllib3.exceptions.MaxRetryError(None, "/", urllib3.exceptions.ConnectTimeoutError(None, "no answer"))
 )
-CUT = requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", ConnectionResetError(104, "reset")))
+CUT = requests.ConnectionError(
+    urllib3.exceptions.ProtocolError("Connection aborted.", ConnectionResetError(104, "reset"))
+)
 HTML = "<!doctype html><title>maintenance</title>"
 # fault → (what happens instead of the scripted answer,
 #          state and exit code at a read, at a write, at the status step)
@@ -77,16 +79,32 @@ def test_declares_itself(name):
     assert needed <= set(data["cases"]) | set(without)
 
 
+@pytest.fixture
+def staged(tmp_path, monkeypatch):
+    """Sets the stage for a case; takes it down when the test is over."""
+    made = []
+
+    def stage(data, name, case):
+        made.append(Stage(tmp_path, data, name, case, monkeypatch))
+        return made[-1]
+
+    yield stage
+    for one in made:
+        one.store.close()
+
+
 @pytest.mark.parametrize(("name", "case"), CASES)
-def test_case(name, case, tmp_path, monkeypatch):
+def test_case(name, case, staged):
     data = sheet(name)
     wanted = data["cases"][case]
-    stage, player = Stage(tmp_path, data, name, wanted, monkeypatch), Player(data, wanted)
+    stage, player = staged(data, name, wanted), Player(data, wanted)
     out = play(stage, player)
     assert not player.problems
-    assert player.at == len(player.talk), f"never asked: {player.talk[player.at]['method']} {player.talk[player.at]['path']}"
+    unasked = [f"{step['method']} {step['path']}" for step in player.talk[player.at :]]
+    assert not unasked
     expected = wanted.get("expect", {})
-    for row, one in zip(out["rows"], expected if isinstance(expected, list) else [expected] * len(out["rows"]), strict=True):
+    each = expected if isinstance(expected, list) else [expected] * len(out["rows"])
+    for row, one in zip(out["rows"], each, strict=True):
         shown = {
             "state": row["state"],
             "remote_id": row["remote_id"],
@@ -96,7 +114,8 @@ def test_case(name, case, tmp_path, monkeypatch):
             "in_doubt": row["in_doubt_since"] is not None,
             "tracking_number": row["tracking_number"],
         }
-        assert {key: shown[key] for key in one if key in shown} == {key: one[key] for key in one if key in shown}, row["reason"]
+        compared = [key for key in one if key in shown]
+        assert {key: shown[key] for key in compared} == {key: one[key] for key in compared}, row["reason"]
         assert one.get("reason", "") in row["reason"]
         assert set(one) <= {*shown, "reason"}
     assert out["exit"] == wanted.get("exit", 0), stage.run.tally
@@ -108,12 +127,12 @@ def test_case(name, case, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "case", "step", "fault"), STEPS)
-def test_every_fault_at_every_step(name, case, step, fault, tmp_path, monkeypatch, caplog):
+def test_every_fault_at_every_step(name, case, step, fault, staged, caplog):
     data = sheet(name)
     wanted = data["cases"][case]
     talk = wanted["talk"]
     broken, at_read, at_write, at_status = FAULTS[fault]
-    stage, player = Stage(tmp_path, data, name, wanted, monkeypatch), Player(data, wanted, step, broken)
+    stage, player = staged(data, name, wanted), Player(data, wanted, step, broken)
     out = play(stage, player)
     assert not player.problems
     writes = [n for n, one in enumerate(talk) if is_write(one)]
@@ -135,5 +154,7 @@ def test_every_fault_at_every_step(name, case, step, fault, tmp_path, monkeypatc
         assert (row["state"], out["exit"]) == (state, code), said
         assert (row["in_doubt_since"] is not None) == doubt, said
         if not talk[step].get("repeats") and fault not in ("429", "unreachable") and repeat == "doubles":
-            assert player.writes <= 1 + (fault == "401" and step == writes[0]), "a write that may have arrived left twice"
+            assert player.writes <= 1 + (fault == "401" and step == writes[0]), (
+                "a write that may have arrived left twice"
+            )
     assert "SECRET-" not in stage.everything_said() + caplog.text

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time
 
 import openpyxl
 import pytest
-from conftest import NOON
+from support import NOON
 
 from shipfwd import importer, spreadsheet
 from shipfwd.errors import UsageError
@@ -45,10 +45,10 @@ def read(tmp_path):
 
 def test_a_sheet_is_read_as_a_csv_file_is(read):
     source, (row,) = read(
-        book([["Numer zamówienia", "Numer przesyłki", "Kurier", "Ilość"], [1001, NUMBER, "InPost", 2.0]])
+        book([["Numer zamówienia", "Numer przesyłki", "Kurier", "SKU", "Ilość"], [1001, NUMBER, "InPost", 7.0, 2.0]])
     )
     assert source.format == "xlsx"
-    assert (row.order_id, row.tracking_number, row.carrier, row.quantity) == ("1001", NUMBER, "inpost", 2)
+    assert (row.order_id, row.tracking_number, row.carrier, row.sku, row.quantity) == ("1001", NUMBER, "inpost", "7", 2)
 
 
 @pytest.mark.parametrize("name", ["parcels.xlsx", "parcels.csv", "parcels"])

@@ -7,6 +7,7 @@ import sys
 import click
 
 from shipfwd import views
+from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
 from shipfwd.errors import ConfigError, UsageError
 
@@ -40,7 +41,7 @@ def config_list(app: App, form: str) -> None:
 
 
 @config.command("get")
-@click.argument("key")
+@click.argument("key", shell_complete=complete.keys)
 @click.pass_obj
 def config_get(app: App, key: str) -> None:
     """One setting's value.
@@ -56,7 +57,7 @@ def config_get(app: App, key: str) -> None:
 
 
 @config.command("set")
-@click.argument("key")
+@click.argument("key", shell_complete=complete.keys)
 @click.argument("value")
 @click.pass_obj
 def config_set(app: App, key: str, value: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shipfwd import views
+from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
 from shipfwd.cli.sending import finish, progress
 from shipfwd.errors import UsageError
@@ -26,7 +27,14 @@ MOST_WARNINGS = 10  # shown of a file; the rest is counted
 @click.command()
 @click.argument("order")
 @click.argument("tracking")
-@click.option("-i", "--integration", "name", required=True, help="Where the order came from.")
+@click.option(
+    "-i",
+    "--integration",
+    "name",
+    shell_complete=complete.integrations,
+    required=True,
+    help="Where the order came from.",
+)
 @click.option("--carrier", default="", help="Who carries it: a name or alias; see: shipfwd carriers")
 @click.option("--status", "order_status", default="", help="The order's status, in your own words.")
 @click.option("--created-at", default="", metavar="T", help="The ship date; default: now.")
@@ -109,7 +117,7 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("-i", "--integration", "name", help="For rows that name none.")
+@click.option("-i", "--integration", "name", shell_complete=complete.integrations, help="For rows that name none.")
 @click.option(
     "--file-format",
     type=click.Choice(["csv", "tsv", "json", "jsonl", "xlsx"]),
@@ -327,7 +335,14 @@ def order() -> None:
 @order.command("move")
 @click.argument("orders", nargs=-1, required=True, metavar="ORDER…")
 @click.option("--to", "to_status", required=True, help="The status, in your own words.")
-@click.option("-i", "--integration", "name", required=True, help="Where the orders came from.")
+@click.option(
+    "-i",
+    "--integration",
+    "name",
+    shell_complete=complete.integrations,
+    required=True,
+    help="Where the orders came from.",
+)
 @click.pass_obj
 def order_move(app: App, orders: tuple[str, ...], to_status: str, name: str) -> None:
     """Give orders a status. Shipments that wait for it go out with the next sweep.
@@ -344,7 +359,7 @@ def order_move(app: App, orders: tuple[str, ...], to_status: str, name: str) -> 
 
 
 @order.command("list")
-@click.option("-i", "--integration", "name", help="Only this integration.")
+@click.option("-i", "--integration", "name", shell_complete=complete.integrations, help="Only this integration.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many, newest first (a table: 50).")
 @formats()
 @click.pass_obj

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from shipfwd import views
+from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
 from shipfwd.errors import UsageError
 from shipfwd.models import STATES
@@ -29,7 +30,14 @@ def moment(app: App, text: str) -> datetime:
 
 
 @click.command()
-@click.option("-i", "--integration", "names", multiple=True, help="Only this integration; may be repeated.")
+@click.option(
+    "-i",
+    "--integration",
+    "names",
+    shell_complete=complete.integrations,
+    multiple=True,
+    help="Only this integration; may be repeated.",
+)
 @click.option("-o", "--order", "orders", multiple=True, help="Only this order; may be repeated.")
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only this state; may be repeated.")
 @click.option("--since", metavar="T", help="Created at or after this time.")

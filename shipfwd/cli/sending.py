@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shipfwd import views
+from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
 from shipfwd.errors import ConfigError, ShipfwdError, UsageError
 
@@ -98,7 +99,14 @@ def progress(app: App, run: Run, what: str) -> Iterator[None]:
 @click.command()
 @click.argument("ids", nargs=-1, type=int, metavar="[ID]…")
 @click.option("-o", "--order", "orders", multiple=True, help="All shipments of this order; may be repeated.")
-@click.option("-i", "--integration", "names", multiple=True, help="Only this integration; may be repeated.")
+@click.option(
+    "-i",
+    "--integration",
+    "names",
+    shell_complete=complete.integrations,
+    multiple=True,
+    help="Only this integration; may be repeated.",
+)
 @click.option("--failed", is_flag=True, help="Failed ones, of any age, once more.")
 @click.option(
     "--reason", "kinds", multiple=True, metavar="CLASS", help="With --failed: only what failed so; may be repeated."
@@ -210,7 +218,14 @@ def _say_outcomes(app: App, run: Run) -> None:
 
 @click.command()
 @click.option("--if-due", is_flag=True, help="A full pass only when a sweep time has come since the last one.")
-@click.option("-i", "--integration", "names", multiple=True, help="Only this integration; may be repeated.")
+@click.option(
+    "-i",
+    "--integration",
+    "names",
+    shell_complete=complete.integrations,
+    multiple=True,
+    help="Only this integration; may be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
 @click.option(
     "--deadline", type=click.FloatRange(min=0, min_open=True), metavar="MIN", help="End after so many minutes."
@@ -300,7 +315,14 @@ def _ping(app: App, url: str) -> None:
 
 
 @click.command()
-@click.option("-i", "--integration", "names", multiple=True, help="Only this integration; may be repeated.")
+@click.option(
+    "-i",
+    "--integration",
+    "names",
+    shell_complete=complete.integrations,
+    multiple=True,
+    help="Only this integration; may be repeated.",
+)
 @click.option("--since", metavar="T", help="Forwarded at or after this time.")
 @formats()
 @click.pass_obj

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shipfwd import views
+from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
 from shipfwd.errors import PlatformError, ShipfwdError, UsageError
 
@@ -83,7 +84,13 @@ def integration() -> None:
 
 @integration.command("add")
 @click.argument("name")
-@click.option("--platform", "platform_name", required=True, help="What kind of channel; see: shipfwd platforms")
+@click.option(
+    "--platform",
+    "platform_name",
+    required=True,
+    shell_complete=complete.platforms,
+    help="What kind of channel; see: shipfwd platforms",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting; see: shipfwd platforms NAME")
 @click.option(
     "--secret", "secrets", multiple=True, metavar="KEY=REF", help="env:NAME, file:PATH, cmd:COMMAND or prompt."
@@ -203,7 +210,7 @@ def list_row(app: App, one: Integration, store: Store) -> dict[str, Any]:
 
 
 @integration.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.integrations)
 @formats()
 @click.pass_obj
 def integration_show(app: App, name: str, form: str) -> None:
@@ -232,7 +239,7 @@ def integration_show(app: App, name: str, form: str) -> None:
 
 
 @integration.command("edit")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.integrations)
 @click.option("--name", "new_name", help="A new name; shipments stay with it.")
 @click.option("--platform", "platform_name", hidden=True)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="KEY= (empty) goes back to the default.")
@@ -292,7 +299,7 @@ def _switch(app: App, names: tuple[str, ...], on: bool) -> None:
 
 
 @integration.command("enable")
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.argument("names", shell_complete=complete.integrations, nargs=-1, required=True, metavar="NAME…")
 @click.pass_obj
 def integration_enable(app: App, names: tuple[str, ...]) -> None:
     """Switch forwarding on.
@@ -304,7 +311,7 @@ def integration_enable(app: App, names: tuple[str, ...]) -> None:
 
 
 @integration.command("disable")
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.argument("names", shell_complete=complete.integrations, nargs=-1, required=True, metavar="NAME…")
 @click.pass_obj
 def integration_disable(app: App, names: tuple[str, ...]) -> None:
     """Switch forwarding off; what waits keeps waiting, within its window.
@@ -316,7 +323,7 @@ def integration_disable(app: App, names: tuple[str, ...]) -> None:
 
 
 @integration.command("check")
-@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.argument("names", shell_complete=complete.integrations, nargs=-1, metavar="[NAME]…")
 @formats()
 @click.pass_obj
 def integration_check(app: App, names: tuple[str, ...], form: str) -> None:
@@ -348,7 +355,7 @@ def integration_check(app: App, names: tuple[str, ...], form: str) -> None:
 
 
 @integration.command("login")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.integrations)
 @click.pass_obj
 def integration_login(app: App, name: str) -> None:
     """Log in at the platform (OAuth): prints what to open, keeps the tokens in the vault.
@@ -364,7 +371,7 @@ def integration_login(app: App, name: str) -> None:
 
 
 @integration.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.integrations)
 @click.option("--yes", is_flag=True, help="Do not ask; drops what is still under way.")
 @click.pass_obj
 def integration_remove(app: App, name: str, yes: bool) -> None:
@@ -391,7 +398,7 @@ def integration_remove(app: App, name: str, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.platforms)
 @formats()
 @click.pass_obj
 def platforms(app: App, name: str | None, form: str) -> None:
@@ -444,7 +451,7 @@ def _platform_row(cls: type[Platform]) -> dict[str, Any]:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--platform", "platform_name", help="Their words for our carriers.")
+@click.option("--platform", "platform_name", shell_complete=complete.platforms, help="Their words for our carriers.")
 @formats()
 @click.pass_context
 def carriers(ctx: click.Context, platform_name: str | None, form: str) -> None:
@@ -470,7 +477,9 @@ def carriers(ctx: click.Context, platform_name: str | None, form: str) -> None:
 
 
 @carriers.command("map")
-@click.option("-i", "--integration", "name", required=True, help="On this integration.")
+@click.option(
+    "-i", "--integration", "name", shell_complete=complete.integrations, required=True, help="On this integration."
+)
 @click.argument("pairs", nargs=-1, required=True, metavar="OURS=THEIRS…")
 @click.pass_obj
 def carriers_map(app: App, name: str, pairs: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shipfwd.errors import NotReady, NotUnderstood, OutcomeUnknown, PlatformError, Rejected, UsageError
+from shipfwd.errors import NotReady, NotUnderstood, OrderNotFound, OutcomeUnknown, PlatformError, Rejected, UsageError
 from shipfwd.models import Parcel, Receipt, Seen, Setting, tracking_key
 from shipfwd.platforms._magento import LESS, OAUTH, Rest
 
@@ -100,7 +100,7 @@ class Magento(Rest):
             some = [(line, min(count, line.left)) for line, count in named if line.left]
             body["items"] = [{"order_item_id": int(line.id), "qty": count} for line, count in some]
         try:
-            shipment = self.post("/order/{}/ship", self.field(seen.more, "id"), json=body).data
+            shipment = self.post("/order/{}/ship", seen.more["id"], json=body).data
         except Rejected as error:
             if not any(words in str(error) for words in NOTHING_LEFT):
                 raise
@@ -114,7 +114,9 @@ class Magento(Rest):
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         """The new track is added before the old one goes, so that one is always there."""
-        old = [one for one in self.field(seen.more, "tracks") if tracking_key(one["number"]) == parcel.key]
+        if not seen.more:
+            raise OrderNotFound(f"the shop knows no order '{order}' any more")
+        old = [one for one in seen.more["tracks"] if tracking_key(one["number"]) == parcel.key]
         (receipt,) = self._add([replace(parcel, tracking_number=number)], seen, old[0]["shipment"] if old else "")
         for one in old:
             if self.call("DELETE", "/shipment/track/{}", one["id"]).data is not True:
@@ -129,7 +131,7 @@ class Magento(Rest):
 
     def _add(self, parcels: Sequence[Parcel], seen: Seen, shipment: str = "") -> list[Receipt]:
         """Numbers as tracks on a shipment that is there, the newest unless told; one call each."""
-        shipment = shipment or next(reversed(self.field(seen.more, "shipments")), "")
+        shipment = shipment or next(reversed(seen.more["shipments"]), "")
         if not shipment:
             raise Rejected("nothing is left to ship on the order, and it has no shipment that could show a number")
         receipts: list[Receipt] = []
@@ -137,7 +139,7 @@ class Magento(Rest):
             if seen.has(parcel.tracking_number):
                 receipts.append(Receipt(parcel.id, shipment))
                 continue
-            entity = {"order_id": int(self.field(seen.more, "id")), "parent_id": int(shipment), **self._track(parcel)}
+            entity = {"order_id": int(seen.more["id"]), "parent_id": int(shipment), **self._track(parcel)}
             try:
                 answer = self.post(
                     "/shipment/track", json={"entity": {**entity, "weight": 0, "qty": 1, "description": ""}}

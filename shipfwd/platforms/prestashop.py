@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shipfwd.errors import AuthFailed, NotReady, NotUnderstood, NumberNotAccepted, Rejected
+from shipfwd.errors import AuthFailed, NotReady, NotUnderstood, NumberNotAccepted, OrderNotFound, Rejected
 from shipfwd.models import Parcel, Receipt, Seen, Setting, tracking_key
 from shipfwd.platforms._presta import DAY, PAGE, Webservice, errors_of, numbers_of, parsed, told
 
@@ -90,13 +90,15 @@ class PrestaShop(Webservice):
         return {name: self._seen(name, ones, rows) for name, ones in found.items() if ones}
 
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
-        row = self.field(seen.more, "rows")[-1]
+        row = seen.more["rows"][-1]
         there = self._write(row, [row["tracking_number"], *(parcel.tracking_number for parcel in parcels)])
         return [Receipt(parcel.id, str(row["id"]), confirmed=parcel.key in there) for parcel in parcels]
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         """In the row that shows the old number; where none does any more, the new one joins the newest."""
-        rows, new = self.field(seen.more, "rows"), tracking_key(number)
+        if not seen.more:
+            raise OrderNotFound(f"the shop knows no order '{order}' any more")
+        rows, new = seen.more["rows"], tracking_key(number)
         row = next((row for row in rows if parcel.key in map(tracking_key, numbers_of(row))), rows[-1])
         kept = [one for one in numbers_of(row) if tracking_key(one) != new]
         put = [number if tracking_key(one) == parcel.key else one for one in kept]
@@ -106,7 +108,7 @@ class PrestaShop(Webservice):
     def mark_sent(self, order: str, seen: Seen) -> None:
         state = self.values["shipped_state"]
         self._must_exist(state)
-        body = {"id_order": self.field(seen.more, "id"), "id_order_state": state}
+        body = {"id_order": seen.more["id"], "id_order_state": state}
         reply = self._send("POST", "/api/order_histories", "order_history", body, accept=(500,))
         if reply.status != 500:
             if (now := str(self.field(reply.data, "order_history", "id_order_state"))) != state:

@@ -39,6 +39,12 @@ SELECT max(line) AS line, integration_id, order_id, tracking_key, tracking_numbe
     carrier, created_at, tracking_url, '' AS items
 FROM temp.incoming WHERE tracking_key <> '' GROUP BY integration_id, order_id, tracking_key
 """
+_WITHOUT_CARRIER = """
+SELECT n.rowid AS row, n.integration_id, n.tracking_number FROM temp.incoming AS n
+WHERE n.rowid > :after AND n.carrier = '' AND n.tracking_key <> '' AND NOT EXISTS (SELECT 1 FROM shipments AS s
+    WHERE s.integration_id = n.integration_id AND s.order_id = n.order_id AND s.tracking_key = n.tracking_key)
+ORDER BY n.rowid LIMIT :n
+"""
 _STATUSES = """
 CREATE TEMP TABLE statuses AS
 SELECT max(line) AS line, integration_id, order_id, status, status_key
@@ -191,23 +197,19 @@ class Intake:
 
         guess   (number, the carriers that this integration used lately) → its carrier, or "".
         """
-        missing = self._store._read(
-            "SELECT n.rowid AS row, n.integration_id, n.tracking_number FROM temp.incoming AS n"
-            " WHERE n.carrier = '' AND n.tracking_key <> '' AND NOT EXISTS (SELECT 1 FROM shipments AS s"
-            " WHERE s.integration_id = n.integration_id AND s.order_id = n.order_id"
-            " AND s.tracking_key = n.tracking_key)"
-        )
         used: dict[int, frozenset[str]] = {}
         counts: dict[str, int] = {}
-        filled = []
-        for row in missing:
-            one = row["integration_id"]
-            if one not in used:
-                used[one] = self._used_lately(one)
-            if used[one] and (carrier := guess(row["tracking_number"], used[one])):
-                filled.append((carrier, row["row"]))
-                counts[carrier] = counts.get(carrier, 0) + 1
-        if filled:
+        after = 0
+        while missing := self._store._read(_WITHOUT_CARRIER, {"after": after, "n": CHUNK}):
+            after = missing[-1]["row"]
+            filled = []
+            for row in missing:
+                one = row["integration_id"]
+                if one not in used:
+                    used[one] = self._used_lately(one)
+                if used[one] and (carrier := guess(row["tracking_number"], used[one])):
+                    filled.append((carrier, row["row"]))
+                    counts[carrier] = counts.get(carrier, 0) + 1
             with self._store._stage() as db:
                 db.executemany("UPDATE temp.incoming SET carrier = ? WHERE rowid = ?", filled)
         return counts

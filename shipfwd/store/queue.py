@@ -90,7 +90,7 @@ SELECT 1 FROM shipments AS s WHERE s.integration_id = o.integration_id AND s.ord
     AND (s.state IN ('pending', 'sending', 'failed') OR (s.state = 'blocked' AND s.kind <> 'OneNumber'))
 """
 _WANTED = f"""
-SELECT o.order_id, o.sent_tries FROM orders AS o
+SELECT o.order_id, o.sent_tries FROM orders AS o INDEXED BY orders_wanted
 WHERE o.integration_id = :integration AND o.sent_state = 'wanted'
     AND (o.sent_next_at IS NULL OR o.sent_next_at <= :now OR o.sent_next_at > :far)
     AND NOT EXISTS ({_HOLDS_BACK}) LIMIT :n
@@ -290,7 +290,7 @@ class QueueStore(Connected):
         live = (
             due,
             "SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'blocked'",
-            "SELECT 1 FROM orders AS o WHERE o.integration_id = :i AND o.sent_state = 'wanted'",
+            "SELECT 1 FROM orders INDEXED BY orders_wanted WHERE integration_id = :i AND sent_state = 'wanted'",
         )
         always = (
             doubt,

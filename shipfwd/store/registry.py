@@ -18,7 +18,8 @@ _UNDER_WAY = """
     UNION ALL SELECT count(*) FROM shipments
         WHERE integration_id = :id AND state = 'pending' AND in_doubt_since IS NOT NULL AND due_at IS NULL
     UNION ALL SELECT count(*) FROM shipments WHERE integration_id = :id AND state = 'failed'
-    UNION ALL SELECT count(*) FROM shipments WHERE state = 'sending' AND integration_id = :id
+    UNION ALL SELECT count(*) FROM shipments INDEXED BY shipments_sending
+        WHERE state = 'sending' AND integration_id = :id
 """
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shipfwd.models import Integration, parse_stamp, stamp
-from shipfwd.store.schema import Connected
+from shipfwd.store.schema import Connected, explain
 
 STATUS_FIELDS = (
     "id", "integration", "platform", "order_id", "order_status", "carrier", "tracking_number", "state", "reason",
@@ -24,10 +24,14 @@ FROM shipments AS s JOIN integrations AS i ON i.id = s.integration_id
 JOIN orders AS o ON o.integration_id = s.integration_id AND o.order_id = s.order_id
 """
 # Which stored rows can show as a state. Each WHERE is a partial index's, so that a filter never reads history.
-_STORED = {
-    "waiting": "s.state = 'pending'",
-    "pending": "s.state = 'pending'",
-    "retrying": "s.state = 'pending' AND (s.in_doubt_since IS NOT NULL OR s.due_at IS NOT NULL)",
+_FRESH, _DUE = "state = 'pending' AND due_at IS NULL", "state = 'pending' AND due_at IS NOT NULL"
+_INDEXED = {
+    "waiting": (_FRESH, _DUE),
+    "pending": (_FRESH, _DUE),
+    "retrying": (_DUE, "state = 'pending' AND in_doubt_since IS NOT NULL"),
+    "sending": ("state = 'sending'",),
+    "failed": ("state = 'failed'",),
+    "blocked": ("state = 'blocked'",),
 }
 # Grouped by all that `derive` looks at, so that a million rows are counted by the database.
 _COUNTS = """
@@ -61,6 +65,15 @@ def derive(row: sqlite3.Row) -> tuple[str, str]:
     return "waiting", f"waits for its order to reach '{wanted}'; {now}"
 
 
+def _in_states(states: Sequence[str]) -> str:
+    """A condition that holds for all rows that can show as one of these states."""
+    if all(state in _INDEXED for state in states):
+        parts = dict.fromkeys(where for state in states for where in _INDEXED[state])
+        return "s.id IN (" + " UNION ".join(f"SELECT id FROM shipments WHERE {where}" for where in parts) + ")"
+    stored = dict.fromkeys("pending" if state in ("waiting", "retrying") else state for state in states)
+    return "s.state IN (" + ", ".join(f"'{state}'" for state in stored) + ")"
+
+
 class ReportStore(Connected):
     def status(
         self,
@@ -78,13 +91,15 @@ class ReportStore(Connected):
         every = list(integrations)
         if orders and not every:
             every = [row["id"] for row in self._read("SELECT id FROM integrations")]
-        for name, column, values in (("i", "s.integration_id", every), ("o", "s.order_id", orders), ("d", "s.id", ids or ())):
+        # The + keeps the planner from reading all of an integration where a state narrows it to a few.
+        owner = "+s.integration_id" if states and not orders else "s.integration_id"
+        for name, column, values in (("i", owner, every), ("o", "s.order_id", orders), ("d", "s.id", ids or ())):
             if values:
                 marks = [f":{name}{n}" for n in range(len(values))]
                 where.append(f"{column} IN ({', '.join(marks)})")
                 names.update({f"{name}{n}": value for n, value in enumerate(values)})
         if states:
-            where.append("(" + " OR ".join(sorted({_STORED.get(s, f"s.state = '{s}'") for s in states})) + ")")
+            where.append(_in_states(states))
         if since is not None:
             where.append("s.created_at >= :since")
             names["since"] = stamp(since)
@@ -101,13 +116,17 @@ class ReportStore(Connected):
 
     def _pages(self, sql: str, names: dict[str, Any]) -> Iterator[sqlite3.Row]:
         """Rows of a query in pages, so that nobody waits for the lock while they are printed."""
-        with self._lock:
-            cursor = self._db.execute(sql, names)
-            rows = cursor.fetchmany(500)
-        while rows:
-            yield from rows
+        cursor: sqlite3.Cursor | None = None
+        while True:
             with self._lock:
-                rows = cursor.fetchmany(500)
+                try:
+                    cursor = cursor or self._db.execute(sql, names)
+                    rows = cursor.fetchmany(500)
+                except sqlite3.Error as error:
+                    raise explain(error, self.path) from error
+            if not rows:
+                return
+            yield from rows
 
     def summary(self) -> dict[str, int]:
         """How many shipments are under way or in trouble, from the partial indexes; history is not counted."""
@@ -116,8 +135,9 @@ class ReportStore(Connected):
             for state in _COUNTED
         }
         counts |= {"waiting": 0, "pending": 0, "retrying": 0}
-        for row in self._read(_COUNTS.format(where="s.state = 'pending'")):
-            counts[derive(row)[0]] += row["n"]
+        for where in (_FRESH, _DUE):
+            for row in self._read(_COUNTS.format(where=f"s.id IN (SELECT id FROM shipments WHERE {where})")):
+                counts[derive(row)[0]] += row["n"]
         return counts
 
     def counts_by_state(self) -> list[tuple[str, str, int]]:

@@ -1,0 +1,166 @@
+"""Every platform under every fault of the network: nothing is lost, nothing is written twice, no tick is untrue."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from types import SimpleNamespace
+from urllib.parse import unquote
+
+import park
+import pytest
+from park import LONG, PLATFORMS
+
+from shipfwd.runs import Run
+from shipfwd.simulator._faults import Fault, parse_kind
+from shipfwd.simulator._http import Answer, Connection
+from shipfwd.simulator.server import Simulator
+
+
+def said(answer, after=False):
+    return Fault("answer", after, answer)
+
+
+def bomb():
+    """1 GB of zeros would be 1 MB; a tenth of that does."""
+    return Answer(200, gzip.compress(bytes(100 << 20)), {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+
+
+def answers():
+    """Answers that are not the promised document, by name."""
+    yield "429, Retry-After in seconds", Answer(429, b"{}", {"Retry-After": "30"})
+    yield "429, Retry-After a date", Answer(429, b"{}", {"Retry-After": "Mon, 23 Nov 2026 23:00:00 GMT"})
+    yield "429, Retry-After nonsense", Answer(429, b"{}", {"Retry-After": "soon"})
+    for text in ('{}', '[]', 'null', '"text"', '7', '{"data": null}', '[[]]', '[null]', '{"id": {"a": 1}, "shipments": 3}'):
+        yield f"200 {text}", Answer.json(json.loads(text))
+    yield "200, 10 MB", Answer.json("x" * (10 << 20))
+    yield "200, a gzip bomb", bomb()
+    yield "200, broken gzip", Answer(200, b"no gzip at all", {"Content-Encoding": "gzip"})
+    yield "200, JSON 100,000 deep", Answer(200, b"[" * 100_000, {"Content-Type": "application/json"})
+    yield "200, empty", Answer(200)
+
+
+def faults():
+    found = {"refused": None, "drips": Fault("slow")}
+    kinds = ["reset", "close", "reset-after", "close-after", "cut", "silent", "silent-after", "html", "html-after", "429",
+             *(f"{status}{after}" for status in (500, 502, 503, 504) for after in ("", "-after"))]  # fmt: skip
+    found |= {kind: parse_kind(kind) for kind in kinds}
+    for name, answer in answers():
+        found[name] = said(answer)
+        if name.startswith("200"):
+            found[f"{name}, after"] = said(answer, True)
+    found["redirect"] = found["redirect, after"] = None
+    return found
+
+
+FAULTS = faults()
+
+
+class Ticks:
+    """The machine's own clock, for pauses and pushed rates: a pause moves it."""
+
+    def __init__(self, monkeypatch):
+        self.ahead = 0.0
+        waits, ticks = Run.wait, self
+
+        def wait(run, seconds):
+            waits(run, 0)
+            ticks.ahead += seconds
+
+        monkeypatch.setattr(Run, "wait", wait)
+        monkeypatch.setattr("shipfwd.pacing.time", SimpleNamespace(monotonic=lambda: time.monotonic() + self.ahead))
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Time limits that a test can wait for."""
+    monkeypatch.setattr("shipfwd.http.READ_SECONDS", 0.15)
+    monkeypatch.setattr("shipfwd.http.LIFE_SECONDS", 0.3)
+    quick = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
+    monkeypatch.setattr("shipfwd.http.time", quick)
+    park.hurry(monkeypatch)
+    writes = Connection.write
+
+    def drip(connection, request, answer, *rest):
+        if request.fault != "slow":
+            return writes(connection, request, answer, *rest)
+        whole = []
+        connection_like = SimpleNamespace(sock=SimpleNamespace(sendall=whole.append, send=whole.append))
+        writes(connection_like, request, answer, *rest)
+        for at in range(len(raw := b"".join(whole))):
+            connection.sock.sendall(raw[at : at + 1])
+            time.sleep(0.01)
+
+    monkeypatch.setattr(Connection, "write", drip)
+    return Ticks(monkeypatch)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_no_fault_of_the_network_loses_or_doubles_a_number(platform, sim, shop, monkeypatch, impatient):
+    sim.slow_ms = 0
+    chance = park.chance(f"network {platform}")
+    words, env = park.credentials(sim, platform)
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    assert shop.run("integration", "add", *words).code == 0
+    assert shop.run("config", "set", "concurrency", "1").code == 0
+    due, trouble, persons = [], [], {}
+
+    with Simulator(auto_orders=True) as elsewhere:
+
+        def send(n, name="", fault=None, skip=0):
+            (one,) = park.dues(platform, n, 1, several=10**9)
+            due.append(one)
+            shop.run("import", "--no-forward", park.as_file(shop.folder / "due.csv", [one]))
+            sim.clear_requests()
+            if name == "refused":
+                sim.stop()
+            elif name.startswith("redirect"):
+                fault = said(Answer.redirect(elsewhere.base_url(platform)), name.endswith("after"))
+            if fault:
+                sim._faults.plan(platform, fault, 1, "", skip)
+            done = shop.run("sweep")
+            if name == "refused":
+                sim.start()
+            sim.clear_faults()
+            return one, done
+
+        send(1)  # tokens and carrier lists are there from now on
+        one, _ = send(2)
+        calls = [f"{call.method} {unquote(call.target)} {call.body.decode()}" for call in sim.requests]
+        write = next(at for at, call in enumerate(calls) if one.number in call and not call.startswith("GET"))
+        places = range(len(calls)) if LONG else (0, write)
+        cases = [(name, skip) for name in FAULTS for skip in places]
+        if not LONG:
+            cases = [(name, write) for name in FAULTS] + [(name, 0) for name in chance.sample(list(FAULTS), 6)]
+        for n, (name, skip) in enumerate(cases, 3):
+            one, done = send(n, name, FAULTS[name], skip)
+            where = f"{name} at {calls[skip][:60]}"
+            if done.code == 70 or "bug in shipfwd" in done.err:
+                trouble.append(f"{where}: exit {done.code}: {done.err[-600:]}")
+            row = next(row for row in shop.json("status", "-o", one.order))
+            if row["state"] == "forwarded" and one.number not in sim.platform(platform).numbers(one.order):
+                trouble.append(f"{where}: green, and not there")
+            for _ in range(2):
+                shop.clock.forward(seconds=1801)
+                impatient.ahead += 1801
+                shop.run("sweep")
+            row = next(row for row in shop.json("status", "-o", one.order))
+            if row["state"] != "forwarded":
+                persons.setdefault(row["state"], []).append(f"{where}: {row['reason']}")
+        rows = shop.json("status", "--all")
+        first = park.judge(sim, rows, due)
+        shop.run("forward", "--failed")
+        shop.run("sweep")
+        verdict = park.judge(sim, shop.json("status", "--all"), due)
+        assert elsewhere.requests == []
+    park.figure("faults of the network", platforms=platform, faults=len(cases), shipments=len(due),
+                lost=len(first.lost + verdict.lost), doubled=len(verdict.doubled), untrue=len(first.untrue + verdict.untrue),
+                person=len(first.person))  # fmt: skip
+    assert not trouble, "\n".join(trouble)
+    first.check()
+    verdict.check()
+    assert set(persons) <= {"failed"}, json.dumps(persons, indent=1)
+    assert not verdict.person + verdict.doubt, json.dumps([verdict.person, verdict.doubt], indent=1)
+    assert park.incomplete_journal(shop.db) == []
