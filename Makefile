@@ -65,6 +65,10 @@ audit: $(VENV)/.dev ## known holes in what shipfwd depends on; needs the network
 	$(PIP) install pip-audit
 	$(BIN)/pip-audit --skip-editable
 
+man: $(VENV)/.run ## build/shipfwd.1, the manual page, from the commands
+	@mkdir -p build
+	$(BIN)/python contrib/man.py > build/shipfwd.1
+
 clean: ## remove what was made here
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find shipfwd tests bench -name __pycache__ -prune -exec rm -rf {} +

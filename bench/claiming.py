@@ -40,7 +40,8 @@ def filled(path: Path, history: int) -> Store:
         db.execute(NUMBERS + "orders (integration_id, order_id, created_at) SELECT 1, 'ORD-' || i, :old FROM n", names)
         db.execute(
             NUMBERS + "shipments (integration_id, order_id, carrier, tracking_number, tracking_original, tracking_key,"
-            " state, created_at, added_at, added_run, due_at, forwarded_at, confirmed_at) SELECT 1, 'ORD-' || i, 'inpost',"
+            " state, created_at, added_at, added_run, due_at, forwarded_at, confirmed_at)"
+            " SELECT 1, 'ORD-' || i, 'inpost',"
             " '62' || i, '62' || i, '62' || i, :state, :now, :now, :run, :due,"
             " iif(:state = 'forwarded', :old, NULL), iif(:state = 'forwarded', :old, NULL) FROM n",
             names,

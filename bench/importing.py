@@ -1,4 +1,4 @@
-"""Import of a million CSV rows, first and again, against `sqlite-utils upsert` of the same file into the same schema."""
+"""Import of a million CSV rows, first and again, against `sqlite-utils upsert` of the same file and schema."""
 
 from __future__ import annotations
 

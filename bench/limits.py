@@ -58,7 +58,8 @@ def main() -> list[dict[str, object]]:
             times = sorted(float(line) for out in outs for line in Path(out).read_text().split())
         share = (len(times) - 1) / (times[-1] - times[0]) / rate
         print(
-            f"limit {rate}/s, 4 processes: {share:.1%} of it, densest second {densest(times)} (goal 95 %, at most {rate})"
+            f"limit {rate}/s, 4 processes: {share:.1%} of it (goal 95 %), "
+            f"densest second {densest(times)} (at most {rate})"
         )
         rows.append({"what": f"at a limit of {rate}/s", "share": share, "densest": densest(times)})
     return rows

@@ -6,6 +6,7 @@ command, without the examples' line breaks and the exit codes.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -41,7 +42,7 @@ def escaped(text: str) -> str:
 
 def body(text: str) -> Iterator[str]:
     """A help text; blocks that begin with \\b keep their lines."""
-    for block in re.split(r"\n\s*\n", text.strip()):
+    for block in re.split(r"\n\s*\n", inspect.cleandoc(text)):
         if block.startswith("\b"):
             yield ".PP\n.nf"
             yield escaped("\n".join(line.rstrip() for line in block.split("\n")[1:]))
@@ -53,6 +54,8 @@ def body(text: str) -> Iterator[str]:
 
 def options(command: click.Command, context: click.Context) -> Iterator[str]:
     for parameter in command.get_params(context):
+        if not isinstance(parameter, click.Option) or parameter.name == "help" and context.parent:
+            continue
         if (shown := parameter.get_help_record(context)) is not None:
             yield ".TP"
             yield f".B {escaped(shown[0])}"
@@ -76,7 +79,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def page() -> str:
-    context = click.Context(cli, info_name="shipfwd")
+    context = click.Context(cli, info_name="shipfwd", help_option_names=["-h", "--help"])
     codes = EXIT_CODES.split("\n")[2:]
     lines = [
         f'.TH SHIPFWD 1 "" "shipfwd {__version__}" "User Commands"',

@@ -39,7 +39,8 @@ from shipfwd.runs import Run
 EQUAL_ERRORS = 5  # in a row, naming no order: the integration rests for this run
 NOT_READY = 3600.0  # seconds until an order that cannot be shipped yet is looked at again
 NAMES_AN_ORDER = (
-    "OrderNotFound", "CarrierNotAccepted", "NumberNotAccepted", "NotOurs", "NotReady", "InDoubt", "OneNumber", "NeedsItems",
+    "OrderNotFound", "CarrierNotAccepted", "NumberNotAccepted", "NotOurs", "NotReady", "InDoubt", "OneNumber",
+    "NeedsItems",
 )  # fmt: skip
 UNREAD = "accepted, not read back yet"
 
@@ -592,7 +593,8 @@ def _advice(error: Exception, one: Claimed, integration: Integration) -> str:
     if isinstance(error, CarrierNotAccepted):
         if one.parcel.carrier:
             return f"{text}; name it: shipfwd carriers map -i {integration.name} {one.parcel.carrier}=THEIRS"
-        return f"{text}; give it: shipfwd add {one.order_id} {one.parcel.tracking_number} -i {integration.name} --carrier C"
+        known = f"{one.order_id} {one.parcel.tracking_number} -i {integration.name}"
+        return f"{text}; give it: shipfwd add {known} --carrier CARRIER"
     if isinstance(error, Refused) and "shipfwd" not in text and ";" not in text:
         return f"{text}; when that is mended: shipfwd forward {one.id}"
     return text

@@ -1,4 +1,4 @@
-"""Plain helpers of the tests: a clock to move, a filled store, a merchant at a keyboard; conftest.py has the fixtures."""
+"""Plain helpers of the tests: a clock to move, a filled store, a merchant at a keyboard; fixtures: conftest.py."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from shipfwd.simulator import names as simulator_names
 
 NAMES = [name for name in platforms.names() if (FOLDER / f"{name}.json").exists()]
 NEEDED = {
-    "check_ok", "bad_credentials", "forward_ok", "already_there", "different_number", "unknown_order", "cancelled_order",
-    "carrier_refused", "two_parcels", "lost_answer_found", "lost_answer_absent",
+    "check_ok", "bad_credentials", "forward_ok", "already_there", "different_number", "unknown_order",
+    "cancelled_order", "carrier_refused", "two_parcels", "lost_answer_found", "lost_answer_absent",
 }  # fmt: skip
 CASES = [(name, case) for name in NAMES for case in sheet(name)["cases"]]
 UNREACHABLE = requests.ConnectTimeout(

@@ -135,9 +135,12 @@ class App:
 
         store = self.working_store()
         seconds = deadline * 60 if deadline is not None else self.config().deadline
-        with Run(store, command, self.clock, dry, seconds) as run, self.assembly(store, run.wait, dry) as assembly:
-            with run.signals():
-                yield run, assembly
+        with (
+            Run(store, command, self.clock, dry, seconds) as run,
+            self.assembly(store, run.wait, dry) as assembly,
+            run.signals(),
+        ):
+            yield run, assembly
 
     # ---- talking ----------------------------------------------------------------------------------------
 

@@ -39,7 +39,8 @@ def drop(app: App, ids: tuple[int, ...], reason: str) -> None:
             )
         if row["in_doubt_since"]:
             raise UsageError(
-                f"a write for shipment {row['id']} may have arrived; look there, then: shipfwd settle {row['id']} --arrived"
+                f"a write for shipment {row['id']} may have arrived; look there, "
+                f"then: shipfwd settle {row['id']} --arrived"
             )
     for row in rows:
         if store.by_hand(row["id"], "dropped", reason):
@@ -111,7 +112,8 @@ def correct(app: App, shipment_id: int, number: str, yes: bool, dry_run: bool, f
     cls = platforms.load(row["platform"])
     if not dry_run:
         app.confirm(
-            f"Replace {row['tracking_number']} by {number} on order {row['order_id']} of {row['integration']} ({cls.title})?",
+            f"Replace {row['tracking_number']} by {number} on order {row['order_id']} "
+            f"of {row['integration']} ({cls.title})?",
             yes,
         )
     with app.run("correct", dry=dry_run) as (run, assembly):

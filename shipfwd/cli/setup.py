@@ -394,7 +394,7 @@ def integration_remove(app: App, name: str, yes: bool) -> None:
     app.say(f"removed {name}" + (f"; {dropped} shipments dropped" if dropped else ""))
 
 
-# ---- platforms and carriers ----------------------------------------------------------------------------------
+# ---- platforms and carriers --------------------------------------------------------------------------------------
 
 
 @click.command()
@@ -410,7 +410,8 @@ def platforms(app: App, name: str | None, form: str) -> None:
     from shipfwd import platforms as known
 
     fields = (
-        "name", "title", "tracking", "status_transfer", "read_back", "parcels", "correct", "rate", "carriers", "read_on",
+        "name", "title", "tracking", "status_transfer", "read_back", "parcels", "correct", "rate", "carriers",
+        "read_on",
     )  # fmt: skip
     rows = [_platform_row(known.load(one)) for one in ([name] if name else known.names())]
     views.emit(rows, fields, form, app.out)

@@ -248,8 +248,8 @@ class Intake:
         names = {"now": now, "run": self._run}
         before = store._read("SELECT coalesce(max(id), 0) FROM shipments")[0][0]
         too_late = [
-            f"line {row['line']}: shipment {row['id']} (order {row['order_id']}, {row['tracking_number']}) is forwarded;"
-            " its carrier and items stay as they were sent"
+            f"line {row['line']}: shipment {row['id']} (order {row['order_id']}, {row['tracking_number']}) is"
+            " forwarded; its carrier and items stay as they were sent"
             for row in store._read(_TOO_LATE)
         ]
         statuses = self._in_steps("statuses", (_PUT_STATUS, _SPREAD_STATUS), names)
