@@ -54,7 +54,7 @@ def body(text: str) -> Iterator[str]:
 
 def options(command: click.Command, context: click.Context) -> Iterator[str]:
     for parameter in command.get_params(context):
-        if not isinstance(parameter, click.Option) or parameter.name == "help" and context.parent:
+        if not isinstance(parameter, click.Option) or "--help" in parameter.opts and context.parent:
             continue
         if (shown := parameter.get_help_record(context)) is not None:
             yield ".TP"

@@ -113,9 +113,10 @@ def schedule(app: App, emit: str | None, form: str) -> None:
 
     config = app.config()
     if emit:
+        import os
         import shutil
 
-        command = shutil.which("shipfwd") or sys.argv[0]
+        command = shutil.which("shipfwd") or os.path.abspath(sys.argv[0])
         click.echo(times.emit(emit, config.times, config.zone, command, str(app.db)).rstrip("\n"))
         return
     slots = times.next_slots(app.clock(), config.times, config.zone, 8)

@@ -128,12 +128,12 @@ class PrestaShop(Webservice):
         refusal: Exception | None = None
         if state in OVER:
             refusal = Rejected(f"the order is {OVER[state]} at the shop; nothing is sent for it")
+        elif not own:
+            refusal = Rejected("the order has no carrier at the shop, so no place for a number; give it one there")
         elif flags is None:
             refusal = NotUnderstood(f"the order is in state {state}, which the shop itself does not list")
         elif state in UNPAID and "paid" not in flags:
             refusal = NotReady(f"the order is {UNPAID[state]} at the shop; it is sent once it is paid")
-        elif not own:
-            refusal = Rejected("the order has no carrier at the shop, so no place for a number; give it one there")
         return Seen(
             numbers=tuple(number for row in own for number in numbers_of(row)),
             sent=state == self.values["shipped_state"] or "shipped" in (flags or ()),
@@ -146,10 +146,8 @@ class PrestaShop(Webservice):
         """Put numbers into a row's field; the keys of those that it shows then."""
         text, id = ",".join(filter(None, numbers)), str(self.field(row, "id"))
         if len(text) > FIELD:
-            raise NumberNotAccepted(
-                f"the order's one field holds {FIELD} characters, '{text}' has {len(text)}; drop one number (shipfwd drop ID) "
-                "and send the others: shipfwd forward ID"
-            )
+            full = f"the order's one field holds {FIELD} characters, '{text}' has {len(text)}"
+            raise NumberNotAccepted(f"{full}; drop one number (shipfwd drop ID), then: shipfwd forward --failed")
         whole = bool(self.cache.get("put"))
         if not whole:
             changes = {"id": id, "tracking_number": text}

@@ -141,7 +141,7 @@ class Verdict:
     doubt     in doubt still.
     """
 
-    lost: list[Due] = field(default_factory=list)
+    lost: list[Any] = field(default_factory=list)
     doubled: dict[str, Any] = field(default_factory=dict)
     untrue: list[Any] = field(default_factory=list)
     person: list[Any] = field(default_factory=list)
@@ -176,7 +176,7 @@ def judge(sim: Any, rows: Sequence[Mapping[str, Any]], due: Iterable[Due]) -> Ve
             elif is_there or state == "forwarded":
                 found.untrue.append(line)
         if not is_there and state not in ("failed", "blocked", "retrying"):
-            found.lost.append(one)
+            found.lost.append(line)
     return found
 
 
