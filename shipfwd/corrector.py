@@ -9,6 +9,7 @@ from shipfwd.errors import (
     ConfigError,
     NotOurs,
     NumberNotAccepted,
+    OrderNotFound,
     OutcomeUnknown,
     PlatformError,
     Rejected,
@@ -84,7 +85,9 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> tuple[list[Attempt
     parcel = replace(one.parcel, tracking_number=new)
     platform.check_number(parcel)
     platform.preflight(parcel)
-    seen = platform.look([one.order_id]).get(one.order_id, Seen()) if platform.read_back else Seen()
+    seen = platform.look([one.order_id]).get(one.order_id) if platform.read_back else Seen()
+    if seen is None:
+        raise OrderNotFound(f"{platform.title} knows no order '{one.order_id}' any more; nothing was replaced")
     if isinstance(seen.refusal, (NotOurs, Rejected, CarrierNotAccepted, NumberNotAccepted)):
         raise seen.refusal
     how, receipt = f"{old} → {new}", Receipt(one.id)

@@ -299,7 +299,8 @@ class Forwarder:
             try:
                 receipts = platform.forward(order, [one.parcel for one in part], seen)
                 outcomes = [(one, self._accepted(one, receipts)) for one in part]
-                seen = replace(seen, numbers=(*seen.numbers, *(one.parcel.tracking_number for one in part)))
+                new = [one.parcel.tracking_number for one, outcome in outcomes if outcome.state == "forwarded"]
+                seen = replace(seen, numbers=(*seen.numbers, *new))
             except WouldSend as would:
                 self._rehearse(part, would)
                 continue
@@ -390,6 +391,8 @@ class Forwarder:
 
     def _accepted(self, one: Claimed, receipts: Sequence[Receipt]) -> Settlement:
         receipt = next(receipt for receipt in receipts if receipt.parcel_id == one.id)
+        if receipt.refusal is not None:
+            return self._react(one, receipt.refusal, None, written=True)
         return self._done(one, confirmed=receipt.confirmed, remote_id=receipt.remote_id)
 
     def _unreadable(self, one: Claimed, since: datetime) -> Settlement:

@@ -37,6 +37,7 @@ from shipfwd.pacing import PATIENCE, Pacer
 
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 LIFE_SECONDS = 45  # no request lives longer, however slowly its answer drips; must stay below in_doubt_seconds
+WATCH_SECONDS = 1.0  # how often somebody looks whether a request lives too long
 MAX_ANSWER = 8 * 2**20  # bytes after decompression
 TRIES = 3
 KEEP = 2000  # characters of a body that the journal keeps
@@ -130,7 +131,7 @@ class _Watchdog:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(1)
+            time.sleep(WATCH_SECONDS)
             now = time.monotonic()
             for ident, (end, box) in list(self._lives.items()):
                 if now >= end and box:

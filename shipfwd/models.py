@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from shipfwd.errors import PlatformError
+
 # Outer and inner white space, NBSP, and the zero-width characters that spreadsheets and web pages leave behind.
 _INVISIBLE = re.compile("[\\s\u00a0\u200b-\u200f\u2028-\u202f\u2060-\u2064\ufeff\u00ad]+")
 _NOT_KEY = re.compile("[^A-Z0-9]")
@@ -153,11 +155,13 @@ class Receipt:
     """The platform accepted one parcel.
 
     confirmed   its answer carried the number; otherwise a later look has to prove it.
+    refusal     an error where, of several parcels in one write, this one was left out.
     """
 
     parcel_id: int
     remote_id: str = ""
     confirmed: bool = True
+    refusal: PlatformError | None = None
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,19 @@ class PrestaShop(Webservice):
 
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
         row = seen.more["rows"][-1]
-        there = self._write(row, [row["tracking_number"], *(parcel.tracking_number for parcel in parcels)])
-        return [Receipt(parcel.id, str(row["id"]), confirmed=parcel.key in there) for parcel in parcels]
+        numbers, refused = [row["tracking_number"]], {}
+        for parcel in parcels:
+            try:
+                self._joined([*numbers, parcel.tracking_number])
+                numbers.append(parcel.tracking_number)
+            except NumberNotAccepted as error:
+                refused[parcel.id] = error
+        if len(refused) == len(parcels):
+            raise refused[parcels[0].id]
+        there = self._write(row, numbers)
+        return [
+            Receipt(one.id, str(row["id"]), confirmed=one.key in there, refusal=refused.get(one.id)) for one in parcels
+        ]
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         """In the row that shows the old number; where none does any more, the new one joins the newest."""
@@ -142,12 +153,17 @@ class PrestaShop(Webservice):
             more={"id": id, "rows": own},
         )
 
-    def _write(self, row: dict[str, Any], numbers: Sequence[str]) -> set[str]:
-        """Put numbers into a row's field; the keys of those that it shows then."""
-        text, id = ",".join(filter(None, numbers)), str(self.field(row, "id"))
+    def _joined(self, numbers: Sequence[str]) -> str:
+        """The field's text. Raises NumberNotAccepted when it does not fit."""
+        text = ",".join(filter(None, numbers))
         if len(text) > FIELD:
             full = f"the order's one field holds {FIELD} characters, '{text}' has {len(text)}"
             raise NumberNotAccepted(f"{full}; drop one number (shipfwd drop ID), then: shipfwd forward --failed")
+        return text
+
+    def _write(self, row: dict[str, Any], numbers: Sequence[str]) -> set[str]:
+        """Put numbers into a row's field; the keys of those that it shows then."""
+        text, id = self._joined(numbers), str(self.field(row, "id"))
         whole = bool(self.cache.get("put"))
         if not whole:
             changes = {"id": id, "tracking_number": text}

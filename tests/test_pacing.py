@@ -1,0 +1,197 @@
+"""Declared rates hold across threads, processes and integrations of one app; a pause that was asked for holds all."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+import threading
+import time
+from bisect import bisect_left
+from pathlib import Path
+
+import pytest
+
+from shipfwd import errors, pacing
+from shipfwd.models import Rate
+from shipfwd.pacing import PATIENCE, Pacer
+
+
+class Time:
+    """The monotonic clock of a test; sleeping moves it."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now, self.slept = 1000.0, 0.0
+        monkeypatch.setattr(pacing.time, "monotonic", lambda: self.now)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+@pytest.fixture
+def moments(monkeypatch) -> Time:
+    return Time(monkeypatch)
+
+
+def nothing() -> None:
+    pass
+
+
+def calls(pacer: Pacer, moments: Time, count: int, operation: str = "") -> list[float]:
+    """When `count` calls in a row left."""
+    left = []
+    for _ in range(count):
+        pacer.wait(operation, nothing)
+        left.append(moments.now)
+    return left
+
+
+def densest(moments: list[float], seconds: float) -> int:
+    """The most calls in any sliding window."""
+    ordered = sorted(moments)
+    return max(bisect_left(ordered, start + seconds) - at for at, start in enumerate(ordered))
+
+
+def _process(folder: Path, rate: Rate, seconds: float, barrier, answers) -> None:
+    pacer = Pacer((rate,), "key", folder, time.sleep)
+    left: list[float] = []
+    lock = threading.Lock()
+    barrier.wait()
+    end = time.monotonic() + seconds
+
+    def work() -> None:
+        while True:
+            pacer.wait("", nothing)
+            now = time.monotonic()
+            if now >= end:
+                return
+            with lock:
+                left.append(now)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    answers.put(left)
+
+
+def test_four_processes_together_keep_the_rate(tmp_path):
+    """50 a second: what two seconds hold is at most what was declared, and no share is given away."""
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(4), context.Queue()
+    rate = Rate(50, 1.0)
+    made = [context.Process(target=_process, args=(tmp_path, rate, 2.0, barrier, answers)) for _ in range(4)]
+    for one in made:
+        one.start()
+    left = sum((answers.get(timeout=30) for _ in made), [])
+    for one in made:
+        one.join()
+    assert len(left) <= 100
+    assert densest(left, 1.0) <= 52, "a strict server would refuse more"  # two more: this machine may wake late
+    assert len(left) > 40
+
+
+@pytest.mark.parametrize(
+    ("rate", "count", "seconds"),
+    [(Rate(10, 1.0), 11, 1.0), (Rate(150, 1.0), 151, 1.0), (Rate(1, 180.0), 1, 180.0), (Rate(9000, 60.0), 200, 1.3),
+     (Rate(2, 1.0), 3, 1.0)],
+)  # fmt: skip
+def test_calls_are_spaced_evenly_a_little_below_the_limit(tmp_path, moments, rate, count, seconds):
+    left = calls(Pacer((rate,), "key", tmp_path, moments.sleep), moments, count)
+    gaps = [later - earlier for earlier, later in zip(left, left[1:], strict=False)]
+    interval = rate.seconds / rate.calls
+    assert all(interval <= gap <= interval / 0.97 + 0.021 for gap in gaps)
+    assert densest(left, rate.seconds) <= rate.calls
+
+
+def test_a_burst_goes_at_once_and_then_comes_the_rate(tmp_path, moments):
+    left = calls(Pacer((Rate(2, 1.0, burst=5),), "key", tmp_path, moments.sleep), moments, 8)
+    assert left[4] == pytest.approx(left[0])
+    assert left[5] > left[4]
+    assert left[7] - left[5] >= 1.0
+
+
+def test_a_rate_counts_only_its_operations_and_several_hold_together(tmp_path, moments):
+    rates = (Rate(10, 1.0), Rate(1, 10.0, operations=("search",)))
+    pacer = Pacer(rates, "key", tmp_path, moments.sleep)
+    assert calls(pacer, moments, 2)[1] - 1000 < 0.11
+    first, second = calls(pacer, moments, 2, "search")
+    assert 10 <= second - first < 11
+
+
+def test_one_app_has_one_clock_and_another_has_its_own(tmp_path, moments):
+    rate = (Rate(1, 5.0),)
+    one, same, other = (Pacer(rate, key, tmp_path, moments.sleep) for key in ("a", "a", "b"))
+    one.wait("", nothing)
+    other.wait("", nothing)
+    assert moments.slept == 0
+    same.wait("", nothing)
+    assert moments.slept > 5
+
+
+def test_a_limit_that_leaves_no_call_for_long_is_left_to_a_later_run_and_takes_no_slot(tmp_path, moments):
+    pacer = Pacer((Rate(1, 180.0),), "key", tmp_path, moments.sleep)
+    pacer.wait("", nothing)
+    for _ in range(5):
+        with pytest.raises(errors.Throttled) as caught:
+            pacer.wait("", nothing)
+        assert 180 < caught.value.after < 187
+    assert moments.slept == 0
+    moments.now += 187
+    pacer.wait("", nothing)
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(PATIENCE - 0.5, True), (PATIENCE + 0.5, False)])
+@pytest.mark.parametrize("rates", [(), (Rate(10, 1.0),)])
+def test_a_pushed_clock_holds_everybody_for_as_long_as_patience_goes(tmp_path, moments, rates, seconds, waits):
+    one, other = (Pacer(rates, "key", tmp_path, moments.sleep) for _ in range(2))
+    ran: list[int] = []
+    one.push("", seconds)
+    if waits:
+        other.wait("", lambda: ran.append(1))
+        assert moments.slept == pytest.approx(seconds)
+        assert ran == [1]
+    else:
+        with pytest.raises(errors.Throttled) as caught:
+            other.wait("", lambda: ran.append(1))
+        assert caught.value.after == pytest.approx(seconds)
+        assert (moments.slept, ran) == (0, []), "nothing is recorded as leaving"
+        moments.now += seconds
+        other.wait("", lambda: ran.append(1))
+        assert ran == [1]
+
+
+def test_a_shorter_push_takes_nothing_from_a_longer_one(tmp_path, moments):
+    pacer = Pacer((), "key", tmp_path, moments.sleep)
+    pacer.push("", 15)
+    pacer.push("", 1)
+    pacer.wait("", nothing)
+    assert moments.slept == pytest.approx(15)
+
+
+def test_the_slot_is_taken_last(tmp_path, moments):
+    """What is committed before a call may take its time; the call must not leave late into somebody else's slot."""
+    pacer = Pacer((Rate(1, 2.0),), "key", tmp_path, moments.sleep)
+    pacer.wait("", lambda: moments.sleep(5))
+    first = moments.now
+    pacer.wait("", nothing)
+    assert moments.now - first >= 2
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 32, b"\x00" * 32])
+def test_a_clock_file_from_before_a_restart_or_broken_is_begun_anew(tmp_path, moments, content):
+    pacer = Pacer((Rate(10, 1.0),), "key", tmp_path, moments.sleep)
+    pacer._paces[0]._path.write_bytes(content)
+    pacer.wait("", nothing)
+    assert moments.slept == 0
+
+
+def test_the_clocks_lie_where_they_are_told_and_are_private(tmp_path):
+    pacer = Pacer((Rate(10, 1.0),), "key", tmp_path / "t.db.locks", time.sleep)
+    pacer.wait("", nothing)
+    pacer.close()
+    (file,) = (tmp_path / "t.db.locks").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert "key" not in file.name
