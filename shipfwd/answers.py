@@ -37,10 +37,10 @@ def by_status(reply: Reply, expect: str, lost: type[TryLater], where: str, now: 
     where    "METHOD url", redacted.
     """
     status, host = reply.status, urlsplit(where.partition(" ")[2]).netloc
-    after = retry_after(reply.headers, now) if status in (429, 503) else None
-    said = f"{host} answered {status}" + (f": {told}" if (told := words(reply)) else "")
     if 200 <= status < 300:
         return by_document(reply, expect, lost, f"{host} answered {status}")
+    after = retry_after(reply.headers, now) if status in (429, 503) else None
+    said = f"{host} answered {status}" + (f": {told}" if (told := words(reply)) else "")
     if 300 <= status < 400:
         target = reply.headers.get("Location", "").partition("?")[0]
         return ConfigError(

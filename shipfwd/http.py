@@ -2,7 +2,7 @@
 
 What an answer means by its status alone is in answers.py.
 
-Network      one per process: TLS context, watchdog, trace file, dry-run switch.
+Network      one per process: TLS context, trace file, dry-run switch.
 Channel      one per integration: its connections and its pacer.
 Talk         one per order: sends for an adapter (platforms.base.Wire), keeps the record for the journal.
 """
@@ -99,6 +99,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, context: Any, size: int) -> None:
         self._context = context
+        self._pools: dict[str, Any] = {}
         super().__init__(pool_connections=4, pool_maxsize=size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -108,9 +109,23 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         conn.cert_reqs = "CERT_REQUIRED"  # the context has the bundle
 
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """The connections of the request's host, found once."""
+        host = urlsplit(request.url).netloc
+        if host not in self._pools:
+            self._pools[host] = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return self._pools[host]
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """What `_read` reads: no cookie jar, no guess at an encoding."""
+        response = requests.Response()
+        response.status_code, response.headers, response.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
+        response.url = req.url
+        return response
+
 
 class _Watchdog:
-    """Cuts the connection of a request that outlives LIFE_SECONDS. One sleeping thread; no cost per request."""
+    """Cuts the connection of a request that outlives LIFE_SECONDS. One sleeping thread a process; no cost per request."""
 
     def __init__(self) -> None:
         self._lives: dict[int, tuple[float, list[Any]]] = {}
@@ -144,6 +159,9 @@ class _Watchdog:
                             pass
 
 
+_watchdog = _Watchdog()
+
+
 class Network:
     """What all integrations of a process share.
 
@@ -163,7 +181,6 @@ class Network:
         trace: Path | None = None,
     ) -> None:
         self.redactor, self.clock, self.sleep, self.folder, self.dry_run = redactor, clock, sleep, folder, dry_run
-        self.watchdog = _Watchdog()
         self._lock = threading.Lock()
         self._context: Any = None
         self._trace: IO[str] | None = None
@@ -269,6 +286,7 @@ class Talk:
         self.intent = intent
         self.exchanges: list[Exchange] = []
         self._noted: tuple[Callable[[Exchange], None], datetime] | None = None
+        self._told: tuple[Request, str, str] | None = None
 
     def _leave(self, request: Request) -> None:
         now = self.channel.network.clock()
@@ -344,12 +362,12 @@ class Talk:
         explain: Callable[[Reply], Exception | None],
     ) -> Reply:
         network = self.channel.network
-        where = f"{request.method} {network.redactor.redact_url(request.url)}"
+        where = f"{request.method} {self._shown(request)[0]}"
         lost = OutcomeUnknown if write and not repeatable else Unavailable
         adapter, proxies = self.channel.adapter(request.url)
         prepared = _prepare(request, headers)
         try:
-            with network.watchdog:
+            with _watchdog:
                 response = adapter.send(
                     prepared, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), verify=True, proxies=proxies
                 )
@@ -391,18 +409,17 @@ class Talk:
         return error
 
     def _exchange(self, request: Request, reply: Reply | None, answer: str, write: bool, note: str) -> Exchange:
-        network = self.channel.network
-        redact = network.redactor.redact
-        return Exchange(
-            network.clock(),
-            request.method,
-            network.redactor.redact_url(request.url),
-            redact(request.body[: KEEP * 4].decode("utf-8", "replace"))[:KEEP],
-            reply.status if reply else None,
-            redact(answer[: KEEP * 4])[:KEEP],
-            write,
-            note,
-        )
+        network, (url, body) = self.channel.network, self._shown(request)
+        told = network.redactor.redact(answer[: KEEP * 4])[:KEEP] if answer else ""
+        return Exchange(network.clock(), request.method, url, body, reply.status if reply else None, told, write, note)
+
+    def _shown(self, request: Request) -> tuple[str, str]:
+        """The request's URL and body as the journal keeps them; redacted once, however often they are told."""
+        if self._told is None or self._told[0] is not request:
+            redactor = self.channel.network.redactor
+            body = redactor.redact(request.body[: KEEP * 4].decode("utf-8", "replace"))[:KEEP] if request.body else ""
+            self._told = (request, redactor.redact_url(request.url), body)
+        return self._told[1:]
 
     def _record(
         self, request: Request, headers: Mapping[str, str], reply: Reply | None, answer: str, write: bool, note: str

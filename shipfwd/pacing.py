@@ -58,21 +58,22 @@ class Pace:
         fd = self._open()
         fcntl.flock(fd, fcntl.LOCK_EX)
         try:
-            raw = os.pread(fd, _CLOCK.size, 0)
-            slot = pushed = 0.0
-            if len(raw) == _CLOCK.size:
-                boot, slot, pushed = _CLOCK.unpack(raw)
-                if boot != self._boot:
-                    slot = pushed = 0.0
+            slot, pushed = self._read(fd)
             slot, pushed, answer = change(time.monotonic(), slot, pushed)
             os.pwrite(fd, _CLOCK.pack(self._boot, slot, pushed), 0)
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
         return answer
 
+    def _read(self, fd: int) -> tuple[float, float]:
+        """The next free slot and until when it was pushed; zeros in a new file and one of before the last start."""
+        raw = os.pread(fd, _CLOCK.size, 0)
+        boot, slot, pushed = _CLOCK.unpack(raw) if len(raw) == _CLOCK.size else (b"", 0.0, 0.0)
+        return (slot, pushed) if boot == self._boot else (0.0, 0.0)
+
     def pushed(self) -> float:
-        """Seconds until the clock that a 429 pushed comes round; 0 when nothing was pushed."""
-        return self._change(lambda now, slot, pushed: (slot, pushed, max(0.0, pushed - now)))
+        """Seconds until the clock that a 429 pushed comes round; 0 when nothing was pushed. A look, without a lock."""
+        return max(0.0, self._read(self._open())[1] - time.monotonic())
 
     def reserve(self) -> float:
         """Take the next slot; returns the seconds to wait for it. Takes none that is more than PATIENCE away."""

@@ -21,6 +21,8 @@ _NAMED = re.compile(
       | ('\s*:\s*')       (?: [^'\\] | \\. )*
       | (=["']?) (?! (?: prompt | REF ) (?! [^"'&\s,;)] ) ) [^"'&\s,;]+ )"""  # our own advice: --secret api_key=prompt
 )
+# A part of every one of those names: where none stands, the costly search is not made.
+_STEMS = ("token", "secret", "signature", "verifier", "_key", "apikey", "_code", "password", "mail", "phone")
 _QUERY = re.compile(r"(?i)((?:^|[?&#])(?:code|state|key|token|sig)=)[^&#\s]+")
 _USER = re.compile(r"(://)[^/\s@]+@")
 _SCHEME = re.compile(r"((?i:\b(?:basic|bearer)) +)(?=\S*[A-Z0-9])[\w.~+/=-]{6,}")
@@ -58,10 +60,14 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
-        text = _NAMED.sub(_keep_name, text)
-        text = _SCHEME.sub(rf"\1{MASK}", text)
-        text = _USER.sub(rf"\1{MASK}@", text)
-        return _QUERY.sub(rf"\1{MASK}", text)
+        folded = text.casefold()
+        if any(stem in folded for stem in _STEMS):
+            text = _NAMED.sub(_keep_name, text)
+        if "basic" in folded or "bearer" in folded:
+            text = _SCHEME.sub(rf"\1{MASK}", text)
+        if "@" in text:
+            text = _USER.sub(rf"\1{MASK}@", text)
+        return _QUERY.sub(rf"\1{MASK}", text) if "=" in text else text
 
     def redact_url(self, url: str) -> str:
         """A URL without its user, and with *** for the secrets in its query."""

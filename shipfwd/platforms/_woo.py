@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from shipfwd.errors import AuthFailed, ConfigError, NumberNotAccepted, OrderNotFound, Rejected
@@ -59,6 +60,7 @@ _KEYS = "WooCommerce > Settings > Advanced > REST API"
 # ---- documents ----------------------------------------------------------------------------------------------
 
 
+@lru_cache(1024)  # a shop's whole list is compared for each parcel
 def letters(name: str) -> str:
     """A carrier's name as it is compared: letters and digits, case folded."""
     return "".join(c for c in name.casefold() if c.isalnum())

@@ -445,7 +445,8 @@ class QueueStore(Connected):
             self._journal(db, run_id, [line for line in attempts if line.exchange or line.shipment_id in held])
             outcomes = [one for one in outcomes if one.shipment_id in held]
             if any(one.state == "forwarded" for one in outcomes):
-                db.execute("UPDATE integrations SET last_success_at = ? WHERE id = ?", (now, integration_id))
+                success = "UPDATE integrations SET last_success_at = ?1 WHERE id = ?2 AND last_success_at IS NOT ?1"
+                db.execute(success, (now, integration_id))
             if order is not None and any(one.wants_sent for one in outcomes):
                 db.execute(
                     _WANT_SENT,
