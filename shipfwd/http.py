@@ -120,7 +120,7 @@ class _Adapter(HTTPAdapter):
         """What `_read` reads: no cookie jar, no guess at an encoding."""
         response = requests.Response()
         response.status_code, response.headers, response.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
-        response.url = req.url
+        response.url, response.request = req.url, req
         return response
 
 

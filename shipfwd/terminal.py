@@ -227,7 +227,8 @@ def integration_table(rows: Sequence[Mapping[str, Any]], zone: ZoneInfo, out: IO
     if sum(sizes) + 2 * (len(sizes) - 1) > screen.width:
         titles = ["", "name, platform", "sent when", "last success", "pending", "failed"]
         lines = [
-            [on, f"{name}\n{platform}", f"{when}\nmarks: {marks}", "\n".join([last, *(f"login {ends}" for ends in login)]),
+            [on, f"{name}\n{platform}", f"{when}\nmarks: {marks}",
+             "\n".join([last, *(f"login {end}" for end in login)]),
              pending, failed]
             for on, name, platform, when, marks, last, *login, pending, failed in lines
         ]  # fmt: skip

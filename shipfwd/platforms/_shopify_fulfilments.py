@@ -160,7 +160,7 @@ class Fulfilments(OAuth):
         payloads = [self.field(data, f"w{place}") for place in range(len(steps))]
         if None in payloads:
             raise OutcomeUnknown("Shopify does not say what became of the number")
-        errors = [str(self.field(one, "message")) for payload in payloads for one in self.field(payload, "userErrors")]
+        errors = [str(self.field(one, "message")) for payload in payloads for one in self.rows(payload, "userErrors")]
         if errors:
             raise gql.refused(errors, partly=any(not payload["userErrors"] for payload in payloads))
         ids = [str(self.field(payload, "fulfillment", "id")) for payload in payloads]

@@ -306,6 +306,13 @@ class Platform:
                 raise NotUnderstood(f"{self.title} answered without '{missing}'") from None
         return data
 
+    def rows(self, data: Any, *path: str | int) -> list[Any]:
+        """The list at data[path…]; raises NotUnderstood where something else stands."""
+        found = self.field(data, *path)
+        if not isinstance(found, list):
+            raise NotUnderstood(f"{self.title} answered with something else than a list in '{'.'.join(map(str, path))}'")
+        return found
+
     def url(self, path: str, *parts: str, base: str = "base_url") -> str:
         """The setting `base` plus `path`, whose {} take the parts percent-encoded."""
         return self.values[base].rstrip("/") + path.format(*(quote(part, safe="") for part in parts))

@@ -125,7 +125,7 @@ class Etsy(OAuth):
         reply = self.post(RECEIPT + "/tracking", self.values["shop_id"], order, json=body, accept=(409,))
         refused = reply.status == 409  # without a meaning: a look decides
         receipt = self.get(RECEIPT, self.values["shop_id"], order).data if refused else reply.data
-        rows = [row for row in self.field(receipt, "shipments") if tracking_key(self._code(row)) == parcel.key]
+        rows = [row for row in self.rows(receipt, "shipments") if tracking_key(self._code(row)) == parcel.key]
         if rows:
             return [Receipt(parcel.id, str(rows[-1].get("receipt_shipping_id") or ""))]
         if refused:
@@ -160,5 +160,5 @@ class Etsy(OAuth):
         kind, words = MEANS.get(state) or (None if paid else MEANS["open"]) or (None, "")
         if kind is None and state not in ("paid", "completed", "partially refunded"):
             kind, words = NotUnderstood, f"Etsy shows the order as '{state}', a word that shipfwd does not know"
-        numbers = tuple(code for row in self.field(receipt, "shipments") if (code := self._code(row)))
+        numbers = tuple(code for row in self.rows(receipt, "shipments") if (code := self._code(row)))
         return Seen(numbers, bool(self.field(receipt, "is_shipped")), state, kind(words) if kind else None)

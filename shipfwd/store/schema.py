@@ -333,15 +333,17 @@ class Connected:
             self._queue.discard(me)
 
     def _undo(self, joins: bool) -> None:
-        """Take one thread's changes back; the others' stay, unless SQLite gave up the whole transaction."""
-        if joins and self._db.in_transaction:
-            self._db.execute("ROLLBACK TO change")
-            self._db.execute("RELEASE change")
-        elif self._db.in_transaction:
+        """Take one thread's changes back; the others' stay, unless SQLite gives up the whole transaction."""
+        try:
+            if joins and self._db.in_transaction:
+                self._db.execute("ROLLBACK TO change")
+                self._db.execute("RELEASE change")
+                return
+        except sqlite3.Error:
+            pass
+        if self._db.in_transaction:
             self._db.execute("ROLLBACK")
-            self._batch = None
-        else:
-            self._end(sqlite3.OperationalError("the transaction was given up"))
+        self._end(sqlite3.OperationalError("the transaction was given up"))
 
     def _commit(self) -> None:
         error = None
