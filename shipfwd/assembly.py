@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from shipfwd import platforms
 from shipfwd.errors import ConfigError
+from shipfwd.files import locks_folder
 from shipfwd.models import Integration
 from shipfwd.platforms.base import Token, Tokens, Tools, host
-from shipfwd.runs import locks_folder
 from shipfwd.settings import Config, filled
 from shipfwd.store import Store
 from shipfwd.vault import Redactor, Reference, Vault, parse_reference, resolve

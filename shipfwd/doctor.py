@@ -23,10 +23,9 @@ from typing import Any, Protocol
 from shipfwd import platforms, schedule
 from shipfwd.carriers import name as carrier_name
 from shipfwd.errors import ConfigError, ShipfwdError
-from shipfwd.files import is_network_file_system
+from shipfwd.files import is_network_file_system, lives, locks_folder
 from shipfwd.models import Integration
 from shipfwd.platforms.base import Platform
-from shipfwd.runs import lives, locks_folder
 from shipfwd.settings import Config, check_config, check_settings, filled
 from shipfwd.store.checkup import Checkup, Wanted, examined, sqlite_version
 from shipfwd.vault import Vault, parse_reference, resolve

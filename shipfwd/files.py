@@ -5,6 +5,7 @@ Every OSError becomes a ConfigError (exit 3) whose sentence names the path. POSI
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -15,12 +16,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from shipfwd.errors import ConfigError
+from shipfwd.errors import ConfigError, StoreFailed
 
 # File systems on which flock and SQLite's shared memory do not hold between hosts, as /proc/self/mounts names
 # them. 9p and virtiofs are left out: virtual machines use them for folders of their own host.
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "fuse.ceph", "glusterfs", "fuse.glusterfs", "lustre",
             "fuse.sshfs", "fuse.s3fs", "fuse.rclone")  # fmt: skip
+
+
+_RAN_OUT = {
+    errno.EMFILE: "too many files are open in one process; raise the limit: ulimit -n 1024",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.ENOSPC: "the disk is full; make room and run again",
+    errno.EDQUOT: "the disk quota is used up; make room and run again",
+    errno.EFBIG: "a file has reached the size that is allowed; raise the limit: ulimit -f unlimited",
+    errno.ENOMEM: "there is no memory left",
+    errno.EIO: "the disk answers with errors",
+    errno.EROFS: "the disk is read-only",
+}
+
+
+def ran_out(error: BaseException) -> StoreFailed | None:
+    """What the machine has no more of, as a sentence; None for any other error."""
+    return StoreFailed(_RAN_OUT[error.errno]) if isinstance(error, OSError) and error.errno in _RAN_OUT else None
 
 
 def private_file(path: str | Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
@@ -228,3 +246,24 @@ def is_network_file_system(path: str | Path, mounts: str = "/proc/self/mounts") 
         if inside and len(point) >= longest:  # of two mounts on one folder the later one is seen
             longest, found = len(point), kind
     return found if found in _NETWORK else None
+
+
+def locks_folder(database: Path) -> Path:
+    """Where run, token and pace files lie: beside the database."""
+    return database.with_name(database.name + ".locks")
+
+
+def lives(folder: Path, run_id: int) -> bool:
+    """Does a process hold this run's lock? A kernel lock ends with its process, however that ends."""
+    try:
+        fd = os.open(folder / f"run-{run_id}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import NamedTuple
 
 from shipfwd import schedule
@@ -31,6 +32,7 @@ from shipfwd.errors import (
     StoreFailed,
     TryLater,
 )
+from shipfwd.files import ran_out
 from shipfwd.http import Channel, Talk, WouldSend
 from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
 from shipfwd.platforms.base import Platform
@@ -42,6 +44,7 @@ NAMES_AN_ORDER = (
     "OrderNotFound", "CarrierNotAccepted", "NumberNotAccepted", "NotOurs", "NotReady", "InDoubt", "OneNumber",
     "NeedsItems",
 )  # fmt: skip
+ROUNDED = timedelta(microseconds=999_999)  # times are stored in whole seconds; a doubt must not end too early
 UNREAD = "accepted, not read back yet"
 
 
@@ -124,7 +127,8 @@ class Forwarder:
         if self._chosen:
             left += [one for group in self._chosen for one in group]
         if left and not self.run.dry:
-            self.store.release(self.run.id, left)
+            self.store.release(self.run.id, left, revive=bool(self.resting))
+            self.run.tally.touched.update(one.id for one in left if self.resting)
         if self.desk.marks and self.only_run is None and self._chosen is None and not self.halted and not self.run.dry:
             self._mark_wanted()
 
@@ -145,6 +149,10 @@ class Forwarder:
             if isinstance(error, StoreFailed):  # not given back: what left unrecorded is in doubt once this run is gone
                 self.run.stop(error.exit_code)
         except Exception as error:
+            if known := ran_out(error):
+                self._rest(known)
+                self.run.stop(known.exit_code)
+                return
             self._rest(ConfigError("a bug in shipfwd stopped it"))
             self._tell_bug("while looking for what is due", error)
 
@@ -156,9 +164,11 @@ class Forwarder:
         except StoreFailed:
             raise
         except ConfigError as error:
-            self._give_back(task.group)
             self._rest(error)
+            self._give_back(task.group)
         except Exception as error:  # a bug: this order fails, the run goes on
+            if ran_out(error):
+                raise
             self._bug(task.group, error)
 
     def _next(self) -> Task | None:
@@ -337,7 +347,9 @@ class Forwarder:
             return self._done(one, adopted=True, confirmed=True)
         if one.in_doubt_since is not None:
             now = self.run.clock()
-            since = min(one.in_doubt_since, now)  # later than now: the clock was put back
+            since = one.in_doubt_since
+            if since > now + ROUNDED:  # the clock was put back
+                since = now + ROUNDED
             until = since + timedelta(seconds=self.desk.doubt_seconds)
             if (seen.partial or not self.platform.read_back) and self.platform.repeat != "harmless":
                 return self._unreadable(one, since)
@@ -409,7 +421,7 @@ class Forwarder:
         now, kind, reason = self.run.clock(), type(error).__name__, _advice(error, one, self.integration)
         doubt = one.in_doubt_since
         if isinstance(error, OutcomeUnknown) and written:
-            since = (left_at or now) + timedelta(microseconds=999_999)  # stored in whole seconds, never too early
+            since = (left_at or now) + ROUNDED
             if not self.platform.read_back and self.platform.repeat != "harmless":
                 return self._unreadable(one, since)
             until = since + timedelta(seconds=self.desk.doubt_seconds)
@@ -491,11 +503,15 @@ class Forwarder:
                 self.resting = str(error)
                 self.run.tally.codes.add(error.exit_code)
                 self.run.tally.told.append(f"{self.integration.name}: {error}; its shipments stay pending")
+                if not self.run.dry and self.only_run is None and not isinstance(error, StoreFailed):
+                    self.run.tally.touched.update(self.store.due_ids(self.integration.id))
             self._news.notify_all()
 
     def _give_back(self, group: Sequence[Claimed]) -> None:
+        """What was claimed and not begun is as it was; what a person chose waits for the mended integration."""
         if not self.run.dry:
-            self.store.release(self.run.id, group)
+            self.store.release(self.run.id, group, revive=bool(self.resting))
+            self.run.tally.touched.update(one.id for one in group if self.resting)
 
     def _bug(self, group: Sequence[Claimed], error: Exception) -> None:
         self._tell_bug(f"at order {group[0].order_id}", error)
@@ -559,6 +575,8 @@ class Forwarder:
         except ShipfwdError:
             raise
         except Exception as error:  # a bug: the number stays there, the run goes on
+            if ran_out(error):
+                raise
             kind = type(error).__name__
             state, reason = "refused", f"number is there; marking as sent failed: a bug in shipfwd ({kind}); report it"
             self._tell_bug(f"at order {order}", error)
@@ -595,8 +613,10 @@ def _advice(error: Exception, one: Claimed, integration: Integration) -> str:
     text = str(error) or type(error).__name__
     if isinstance(error, CarrierNotAccepted):
         if one.parcel.carrier:
-            return f"{text}; name it: shipfwd carriers map -i {integration.name} {one.parcel.carrier}=THEIRS"
-        known = f"{one.order_id} {one.parcel.tracking_number} -i {integration.name}"
+            return (
+                f"{text}; name it: shipfwd carriers map -i {quote(integration.name)} {quote(one.parcel.carrier)}=THEIRS"
+            )
+        known = f"{quote(one.order_id)} {quote(one.parcel.tracking_number)} -i {quote(integration.name)}"
         return f"{text}; give it: shipfwd add {known} --carrier CARRIER"
     if isinstance(error, Refused) and "shipfwd" not in text and ";" not in text:
         return f"{text}; when that is mended: shipfwd forward {one.id}"

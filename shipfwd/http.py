@@ -10,7 +10,6 @@ Talk         one per order: sends for an adapter (platforms.base.Wire), keeps th
 from __future__ import annotations
 
 import json
-import os
 import random
 import socket
 import threading
@@ -18,8 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -30,9 +28,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 import shipfwd
-from shipfwd.answers import by_status, document
+from shipfwd.answers import by_status
 from shipfwd.errors import ConfigError, OutcomeUnknown, PlatformError, Throttled, TryLater, Unavailable
 from shipfwd.models import Exchange, Rate, Reply, Request
+from shipfwd.network import Network
 from shipfwd.pacing import PATIENCE, Pacer
 
 CONNECT_SECONDS, READ_SECONDS = 10, 30
@@ -41,12 +40,6 @@ WATCH_SECONDS = 1.0  # how often somebody looks whether a request lives too long
 MAX_ANSWER = 8 * 2**20  # bytes after decompression
 TRIES = 3
 KEEP = 2000  # characters of a body that the journal keeps
-
-
-class Redacting(Protocol):
-    def redact(self, text: str) -> str: ...
-    def redact_headers(self, headers: Mapping[str, str]) -> dict[str, str]: ...
-    def redact_url(self, url: str) -> str: ...
 
 
 class WouldSend(Exception):  # noqa: N818  (not an error: the dry run's answer)
@@ -125,7 +118,7 @@ class _Adapter(HTTPAdapter):
 
 
 class _Watchdog:
-    """Cuts the connection of a request that outlives LIFE_SECONDS. One sleeping thread a process; no cost per request."""
+    """Cuts the connection of a request that outlives LIFE_SECONDS. One sleeping thread a process."""
 
     def __init__(self) -> None:
         self._lives: dict[int, tuple[float, list[Any]]] = {}
@@ -160,85 +153,6 @@ class _Watchdog:
 
 
 _watchdog = _Watchdog()
-
-
-class Network:
-    """What all integrations of a process share.
-
-    redactor   knows every secret of the process.
-    clock      UTC now.  sleep  seconds; ends early when the run is asked to stop.
-    dry_run    the gate: the first write of a talk raises WouldSend instead of leaving.
-    trace      a path for the redacted conversation, one JSON object a line, or None.
-    """
-
-    def __init__(
-        self,
-        redactor: Redacting,
-        clock: Callable[[], datetime],
-        sleep: Callable[[float], None] = time.sleep,
-        folder: Path = Path("."),
-        dry_run: bool = False,
-        trace: Path | None = None,
-    ) -> None:
-        self.redactor, self.clock, self.sleep, self.folder, self.dry_run = redactor, clock, sleep, folder, dry_run
-        self._lock = threading.Lock()
-        self._context: Any = None
-        self._trace: IO[str] | None = None
-        if trace is not None:
-            try:
-                fd = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-                os.fchmod(fd, 0o600)
-                self._trace = os.fdopen(fd, "a", encoding="utf-8")
-            except OSError as error:
-                raise ConfigError(f"cannot write the trace to {trace}: {error.strerror}") from None
-
-    def context(self) -> Any:
-        """The TLS context, made at the first https call; REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE count."""
-        import ssl
-
-        import certifi
-
-        with self._lock:
-            if self._context is None:
-                bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
-                try:
-                    if os.path.isdir(bundle):
-                        self._context = ssl.create_default_context(capath=bundle)
-                    else:
-                        self._context = ssl.create_default_context(cafile=bundle)
-                except (OSError, ssl.SSLError) as error:
-                    raise ConfigError(f"cannot read the certificates in {bundle}: {error}") from None
-            return self._context
-
-    @property
-    def tracing(self) -> bool:
-        return self._trace is not None
-
-    def write_trace(self, exchange: Exchange, headers: Mapping[str, str], answer_headers: Mapping[str, str]) -> None:
-        if self._trace is None:
-            return
-        parts = urlsplit(exchange.url)
-        line = {
-            "at": exchange.at.isoformat(),
-            "method": exchange.method,
-            "host": parts.netloc,
-            "path": parts.path,
-            "query": parts.query,
-            "headers": dict(headers),
-            "sent": document(exchange.request),
-            "status": exchange.status,
-            "reply": document(exchange.answer),
-            "reply_headers": dict(answer_headers),
-            "note": exchange.note,
-        }
-        with self._lock:
-            self._trace.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._trace.flush()
-
-    def close(self) -> None:
-        if self._trace is not None:
-            self._trace.close()
-            self._trace = None
 
 
 class Channel:

@@ -321,7 +321,7 @@ class Source:
         for row in islice(rows, 5):
             if isinstance(row, Reject):
                 if not top:
-                    raise UsageError(f"{self.name}, line {row.line}: {row.reason}; is this a CSV file?")
+                    raise ConfigError(f"{self.name}, line {row.line}: {row.reason}; is this a CSV file?")
                 rest.append(row)
             elif not top or _is_enough(_known(row[1], self._mapping)):
                 # The last one counts: Amazon's template names its columns for people, then for machines.

@@ -129,7 +129,8 @@ def _unusual_number(original: str, slug: str) -> str:
         raise ValueError(f"the tracking number {show(text)} holds a strange character (U+{ord(strange):04X})")
     parts = [models.tracking_key(part) for part in re.split("[,;|\n]", text)]
     words = [models.tracking_key(word) for word in text.split()]
-    if sum(len(part) >= 4 for part in parts) > 1 or sum(len(word) >= 10 for word in words) > 1:
+    several = sum(len(word) >= 10 for word in words) > 1 and carriers.warnings(number, slug) != []
+    if sum(len(part) >= 4 for part in parts) > 1 or (several or not slug and sum(len(w) >= 10 for w in words) > 1):
         raise ValueError(f"{show(text)} is more than one tracking number; give each parcel a row of its own")
     key = models.tracking_key(number)
     if len(key) < 4 or key.isalpha():

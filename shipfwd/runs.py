@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from shipfwd.errors import Interrupted
-from shipfwd.files import private_dir, private_file
+from shipfwd.files import lives, locks_folder, private_dir, private_file
 from shipfwd.models import STATES
 from shipfwd.store import Store
 
@@ -140,24 +139,3 @@ class Run:
         found = self.store.run_counts(sorted(self.tally.touched))
         found["expired"] = found.get("expired", 0) + self.tally.expired
         return {**{state: found.get(state, 0) for state in STATES}, "adopted": len(self.tally.adopted)}
-
-
-def locks_folder(database: Path) -> Path:
-    """Where run, token and pace files lie: beside the database."""
-    return database.with_name(database.name + ".locks")
-
-
-def lives(folder: Path, run_id: int) -> bool:
-    """Does a process hold this run's lock? A kernel lock ends with its process, however that ends."""
-    try:
-        fd = os.open(folder / f"run-{run_id}", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from shipfwd import schedule
 from shipfwd.assembly import Assembly
-from shipfwd.errors import Interrupted, ShipfwdError, TryLater
+from shipfwd.errors import Interrupted, ShipfwdError, TryLater, UsageError
+from shipfwd.files import ran_out
 from shipfwd.models import Claimed, Integration, stamp
 from shipfwd.runs import Run
 
@@ -61,7 +63,10 @@ def sweep(run: Run, assembly: Assembly, integrations: Sequence[Integration], if_
             prove(run, desk)
 
     each(run, assembly, [integration for integration in integrations if store.has_work(integration)], one)
-    _renew_logins(run, assembly, integrations)
+    try:
+        _renew_logins(run, assembly, integrations)
+    except ShipfwdError as error:
+        _note(run, str(error), error)
 
 
 def _work_off(run: Run, desk: Desk) -> bool:
@@ -141,11 +146,14 @@ def each(run: Run, assembly: Assembly, integrations: Iterable[Integration], work
         except Interrupted:
             pass
         except ShipfwdError as error:
-            run.tally.codes.add(error.exit_code)
-            (run.tally.talk if isinstance(error, TryLater) else run.tally.told).append(f"{integration.name}: {error}")
+            _note(run, f"{integration.name}: {error}", error)
         except Exception as error:  # a bug; the other integrations go on
             import traceback
 
+            if known := ran_out(error):
+                run.stop(known.exit_code)
+                run.tally.told.append(f"{integration.name}: {known}")
+                return
             run.tally.codes.add(70)
             run.tally.told.append(assembly.redactor.redact("".join(traceback.format_exception(error))))
 
@@ -158,6 +166,13 @@ def each(run: Run, assembly: Assembly, integrations: Iterable[Integration], work
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _note(run: Run, sentence: str, error: ShipfwdError) -> None:
+    """An error that ends an integration's part of the run, or less."""
+    # Within a run nobody gave arguments: what sounds like one (a platform or a setting that is gone) is the setup's.
+    run.tally.codes.add(3 if isinstance(error, UsageError) else error.exit_code)
+    (run.tally.talk if isinstance(error, TryLater) else run.tally.told).append(sentence)
 
 
 def _given_up(run: Run, integration: Integration) -> None:
@@ -216,17 +231,24 @@ def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> N
     if troubled or late or leaving:
         run.tally.codes.add(1)
         store.mark_told([*late, *leaving])
+    try:
+        _warn_of_logins(run, assembly, integrations)
+    except ShipfwdError as error:  # a vault that cannot be read must not hide what else is to be said
+        _note(run, str(error), error)
+
+
+def _warn_of_logins(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> None:
     for integration in integrations:
         ends = assembly.vault.login_expires_at(integration.id)
         if (
             ends is not None
             and ends - run.clock() <= LOGIN_WARNING
-            and not store.login_warned(integration.id, stamp(ends))
+            and not run.store.login_warned(integration.id, stamp(ends))
         ):
             run.tally.codes.add(1)
-            told.append(
-                f"{integration.name}: its login ends on {schedule.local(ends, config.zone)}; "
-                f"renew it: shipfwd integration login {integration.name}"
+            run.tally.told.append(
+                f"{integration.name}: its login ends on {schedule.local(ends, assembly.config.zone)}; "
+                f"renew it: shipfwd integration login {quote(integration.name)}"
             )
 
 

@@ -172,6 +172,21 @@ def status_lines(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo, out: IO[str]
     _table(shown, {name: name.replace("_", " ") for name in names}, out)
 
 
+def request_row(request: Request | None, redact_headers: Any, redact: Any, redact_url: Any) -> dict[str, str]:
+    """The parts of a request that a dry run would send; secrets masked."""
+    if request is None:
+        return {}
+    headers = "\n".join(f"{name}: {value}" for name, value in redact_headers(request.headers).items())
+    text = request_text(request, redact_headers, redact, redact_url)
+    return {
+        "method": request.method,
+        "url": redact_url(request.url),
+        "headers": headers,
+        "body": redact(request.body.decode("utf-8", "replace")),
+        "curl": text.rpartition("\n")[2],
+    }
+
+
 def request_text(request: Request, redact_headers: Any, redact: Any, redact_url: Any) -> str:
     """What a dry run would send, and the same as a curl line; secrets masked."""
     import shlex

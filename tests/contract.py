@@ -18,11 +18,12 @@ from shipfwd import carriers, platforms, sweeper
 from shipfwd.assembly import Assembly
 from shipfwd.corrector import correct
 from shipfwd.errors import ShipfwdError
+from shipfwd.files import locks_folder
 from shipfwd.models import Integration, Settlement, parse_stamp
 from shipfwd.prover import prove, verify
 from shipfwd.redactor import Redactor
 from shipfwd.rows import Row
-from shipfwd.runs import Run, locks_folder
+from shipfwd.runs import Run
 from shipfwd.store import Store, create, opened
 from shipfwd.vault import Vault
 

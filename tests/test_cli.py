@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import stat
@@ -1086,7 +1087,8 @@ def test_a_carrier_is_mapped_whatever_the_word(shop):
     assert shop.run("add", order, NUMBER, "-i", "shop", "--carrier", "Kurier Zbyszek").code == 1
     (row,) = shop.json("status")
     assert row["state"] == "blocked"
-    assert "carriers map -i shop" in row["reason"]
+    advice = shlex.split(row["reason"].partition("shipfwd ")[2])
+    assert advice == ["carriers", "map", "-i", "shop", "kurier-zbyszek=THEIRS"]
     assert shop.run("carriers", "map", "-i", "shop", "kurier ZBYSZEK=INPOST").code == 0
     assert shop.run("sweep").code == 0
     assert shop.json("status")[0]["state"] == "forwarded"

@@ -58,6 +58,7 @@ CONTRACT = {
     "config set": "",
     "config test-notify": "",
     "schedule": "--emit",
+    "prune": "--older-than --format",
     "doctor": "--format",
     "demo": "",
     "simulate": "--port --latency-ms --fault",

@@ -18,10 +18,10 @@ from click.testing import CliRunner
 from shipfwd import doctor
 from shipfwd.cli import cli
 from shipfwd.cli.app import App
+from shipfwd.files import locks_folder
 from shipfwd.models import Integration, stamp
 from shipfwd.platforms.base import Token
 from shipfwd.rows import make_row
-from shipfwd.runs import locks_folder
 from shipfwd.store import Store, create, opened
 from shipfwd.vault import Vault
 

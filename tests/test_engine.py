@@ -12,11 +12,12 @@ from support import NOON, row
 
 from shipfwd import errors, platforms, prover, sweeper
 from shipfwd.assembly import Assembly
+from shipfwd.files import locks_folder
 from shipfwd.http import WouldSend
-from shipfwd.models import Receipt, Request, Seen
+from shipfwd.models import Attempt, Receipt, Request, Seen
 from shipfwd.platforms.base import Platform
 from shipfwd.redactor import Redactor
-from shipfwd.runs import Run, locks_folder
+from shipfwd.runs import Run
 from shipfwd.vault import Vault
 
 SECRET = "SECRET-engine-key"
@@ -382,6 +383,23 @@ def test_a_person_who_forwards_in_the_doubtful_time_is_told_not_there_yet(stage)
     assert [step for step, _ in stage.far.calls] == ["look"]
 
 
+@pytest.mark.parametrize("left", [0, 1, 500_000, 999_999])
+def test_doubt_is_never_cut_short_by_a_time_stored_in_whole_seconds(stage, left):
+    """A killed run's write is repeated a minute after it left at the earliest, and at most two seconds later."""
+    (one,) = stage.put("101")
+    stage.clock.forward(microseconds=left)
+    begun = stage.clock.now
+    with stage.run() as (run, _):
+        stage.store.full_pass(stage.shop, timedelta(hours=72))
+        stage.store.claim(run.id, stage.shop, 9)
+        stage.store.leave(run.id, [Attempt(one, "forward", "left")])
+    while not stage.far.writes() and stage.clock.now < begun + timedelta(seconds=70):
+        stage.forward()
+        stage.clock.forward(milliseconds=170)
+    waited = (stage.clock.now - begun).total_seconds() - 0.17
+    assert 60 <= waited <= 62
+
+
 def test_a_harmless_repeat_needs_no_wait(stage):
     stage.declare(repeat="harmless")
     (one,) = lose(stage, "101")
@@ -689,6 +707,33 @@ def test_one_integrations_trouble_never_touches_another(stage, error):
     stage.forward()
     assert stage[two]["state"] == "forwarded"
     assert stage[one]["state"] != "forwarded"
+
+
+def test_an_integration_whose_platform_is_gone_is_3_and_touches_no_other(stage):
+    other = stage.register("other", "fair")
+    (one,) = stage.put("101")
+    (two,) = stage.filled.put(other, row("201", "NO2010000"))
+
+    def load(name):
+        if name == "fair":
+            raise errors.UsageError("no platform is called 'fair'")
+        return stage.kinds[name]
+
+    stage._monkeypatch.setattr(platforms, "load", load)
+    tally = stage.forward()
+    assert (stage[one]["state"], stage[two]["state"], tally.exit_code) == ("forwarded", "pending", 3)
+    assert any("no platform is called 'fair'" in line for line in tally.told)
+
+
+def test_a_vault_that_cannot_be_read_hides_no_trouble(stage):
+    (one,) = stage.put("101")
+    stage.far.unknown.add("101")
+    vault = stage.filled.path.with_name("t.db.vault")
+    vault.write_text("{broken")
+    vault.chmod(0o600)
+    tally = stage.sweep()
+    assert tally.exit_code == 3
+    assert any("knows no order '101'" in line for line in tally.told)
 
 
 def test_a_bug_fails_its_shipment_tells_where_and_hides_secrets(stage):

@@ -16,8 +16,9 @@ import pytest
 from support import NOON, Clock, Filled, row
 
 from shipfwd import errors
+from shipfwd.files import lives, locks_folder
 from shipfwd.models import Attempt, Settlement
-from shipfwd.runs import Run, lives, locks_folder
+from shipfwd.runs import Run
 from shipfwd.store import SCHEMA, opened, queue
 from shipfwd.store.schema import APPLICATION_ID
 

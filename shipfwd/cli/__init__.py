@@ -31,6 +31,7 @@ COMMANDS = {
     "drop": "hands",
     "settle": "hands",
     "correct": "hands",
+    "prune": "care",
     "doctor": "care",
     "demo": "care",
     "simulate": "care",
@@ -89,6 +90,11 @@ class Root(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except Exception as error:
+            from shipfwd.files import ran_out
+
+            if known := ran_out(error):
+                ctx.obj.complain(str(known))
+                ctx.exit(known.exit_code)
             ctx.obj.report_bug(error)
             ctx.exit(70)
 
@@ -133,8 +139,11 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except BrokenPipeError:
+    except OSError as error:  # the reader has seen enough, or what is written to is full
         import os
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)
+        click.echo(f"shipfwd: cannot write the output: {error.strerror}", err=True)
+        sys.exit(3)

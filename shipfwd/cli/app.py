@@ -104,7 +104,7 @@ class App:
         return self._redactor
 
     def vault(self) -> Vault:
-        from shipfwd.runs import locks_folder
+        from shipfwd.files import locks_folder
         from shipfwd.vault import Vault
 
         return Vault(self.db.with_name(self.db.name + ".vault"), locks_folder(self.db), self.redactor.add)

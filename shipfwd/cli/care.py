@@ -1,4 +1,4 @@
-"""doctor, demo and simulate."""
+"""prune, doctor, demo and simulate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,31 @@ import click
 
 from shipfwd import views
 from shipfwd.cli.app import App, formats
+
+
+@click.command()
+@click.option("--older-than", type=click.IntRange(min=1), required=True, metavar="DAYS", help="Keep what is younger.")
+@formats()
+@click.pass_obj
+def prune(app: App, older_than: int, form: str) -> None:
+    """Delete the journal of shipments that were finished (forwarded, expired, dropped) so many days ago.
+
+    The shipments stay, with their numbers, states and dates; `show` has no story of them any more. Runs at the same
+    time are not held up.
+
+    \b
+    shipfwd prune --older-than 365
+    """
+    from datetime import timedelta
+
+    store = app.existing_store()
+    run = store.begin_run("prune")
+    done = store.prune(timedelta(days=older_than))
+    store.end_run(run, 0, done._asdict())
+    if form != "table":
+        views.emit_one(done._asdict(), form, app.out)
+    else:
+        app.say(f"{done.lines} journal lines of {done.shipments} shipments deleted, {done.bytes / 1e6:.1f} MB given back")
 
 
 @click.command()

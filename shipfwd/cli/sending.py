@@ -32,7 +32,7 @@ def finish(app: App, run: Run, assembly: Assembly, form: str, counts: dict[str, 
     if run.tally.told and not run.dry and assembly.config.text("notify"):
         _notify(app, run, assembly)
     if run.dry:
-        _show_rehearsal(app, run)
+        _show_rehearsal(app, run, form)
     elif form != "table" or not app.quiet:
         views.emit_one(counts, form, app.out)
     return run.tally.exit_code
@@ -57,10 +57,17 @@ def _notify(app: App, run: Run, assembly: Assembly) -> None:
         notify.remember(run.store, news, run.clock())
 
 
-def _show_rehearsal(app: App, run: Run) -> None:
+def _show_rehearsal(app: App, run: Run, form: str) -> None:
     """A dry run's answer: what would be sent, shipment by shipment, on stdout."""
     redactor = app.redactor
-    for shipment_id, sentence, request in sorted(run.tally.rehearsed, key=lambda line: line[0]):
+    lines = sorted(run.tally.rehearsed, key=lambda line: line[0])
+    if form != "table":
+        masks = (redactor.redact_headers, redactor.redact, redactor.redact_url)
+        fields = ("id", "what", "method", "url", "headers", "body", "curl")
+        rows = ({"id": one, "what": what, **views.request_row(request, *masks)} for one, what, request in lines)
+        views.emit(rows, fields, form, app.out)
+        return
+    for shipment_id, sentence, request in lines:
         click.echo(f"shipment {shipment_id}: {views.clean(sentence)}")
         if request is not None:
             text = views.request_text(request, redactor.redact_headers, redactor.redact, redactor.redact_url)
@@ -353,6 +360,7 @@ def verify(app: App, names: tuple[str, ...], since: str | None, form: str) -> No
         found: dict[str, int] = {}
         for row in rows:
             found[row["verdict"]] = found.get(row["verdict"], 0) + 1
-        app.say(", ".join(f"{count} {verdict}" for verdict, count in found.items()) or "nothing was forwarded yet")
+        summary = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
+        app.say(summary or ("nothing could be compared" if run.tally.told else "nothing was forwarded yet"))
         code = run.tally.exit_code
     click.get_current_context().exit(code)

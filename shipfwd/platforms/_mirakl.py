@@ -154,7 +154,7 @@ class Operator(Shipments):
         if kind is None and state not in ("SHIPPING", *LATER):
             kind, said = NotUnderstood, f"{self.title} shows the order as '{state}', a word that shipfwd does not know"
         shipments, gone = {}, dict[str, int]()
-        numbers = {tracking_key(number): str(number) for number in [row.get("shipping_tracking")] if number}
+        numbers = {tracking_key(str(number)): str(number) for number in [row.get("shipping_tracking")] if number}
         for one in rows:
             if self.field(one, "status") == "CANCELED":
                 continue

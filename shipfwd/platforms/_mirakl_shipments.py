@@ -37,7 +37,7 @@ class Shipments(Platform):
         pairs = [("order_id", order) for order in orders] + [("limit", "100")]
         while True:
             page = self.get(SHIPMENTS, params=self.query(pairs)).data
-            rows += self.field(page, "data")
+            rows += self.rows(page, "data")
             if not (token := page.get("next_page_token")):
                 return rows
             pairs = [("page_token", token)]

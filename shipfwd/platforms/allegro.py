@@ -114,7 +114,7 @@ class Allegro(OAuth):
             form = self.get(ORDER, order, accept=(404, 422))  # 422: not a UUID
             if form.status == 200:
                 rows = self.get(f"{ORDER}/shipments", order, operation="shipments").data
-                found[order] = self._seen(form.data, self.field(rows, "shipments"))
+                found[order] = self._seen(form.data, self.rows(rows, "shipments"))
         return found
 
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:

@@ -310,7 +310,7 @@ class Platform:
         """The list at data[path…]; raises NotUnderstood where something else stands."""
         found = self.field(data, *path)
         if not isinstance(found, list):
-            raise NotUnderstood(f"{self.title} answered with something else than a list in '{'.'.join(map(str, path))}'")
+            raise NotUnderstood(f"{self.title} answered without a list in '{'.'.join(map(str, path))}'")
         return found
 
     def url(self, path: str, *parts: str, base: str = "base_url") -> str:

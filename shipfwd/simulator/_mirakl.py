@@ -160,6 +160,8 @@ class Operator(Stand):
         wanted = [value for name, value in request.params if name == "order_id"]
         size, begin = min(100, int(request.query.get("limit", "10"))), 0
         if token := request.query.get("page_token"):  # remembers the rest of the query
+            if not all(part.isdigit() for part in f"{token}|".split("|")[:2]):
+                return Answer.json({"status": 400, "message": "Invalid page_token"}, 400)
             begin, size, *wanted = (int(part) if part.isdigit() else part for part in token.split("|"))  # type: ignore
         rows = [(o, row) for o in self.orders.values() if not wanted or o.id in wanted for row in o.rows if "id" in row]
         page = [self._shipment(order, row) for order, row in rows[begin : begin + size]]

@@ -1,6 +1,8 @@
 """The store: one SQLite file with integrations, orders, shipments and their journal. The only place with SQL.
 
 schema.py    tables, indexes, migrations, opening
+transactions.py  the connection, its lock, commits that threads share
+pruning.py   what becomes of old journal lines
 registry.py  integrations, config, cached answers
 intake.py    what imports and `add` bring in, order statuses
 queue.py     due, claim, settle, take back: the engine's side
@@ -10,6 +12,7 @@ reports.py   what people and scripts are shown
 from __future__ import annotations
 
 from shipfwd.store.intake import Intake, IntakeStore
+from shipfwd.store.pruning import PruneStore
 from shipfwd.store.queue import QueueStore
 from shipfwd.store.registry import RegistryStore
 from shipfwd.store.reports import ReportStore
@@ -18,5 +21,5 @@ from shipfwd.store.schema import SCHEMA, create, opened
 __all__ = ["SCHEMA", "Intake", "Store", "create", "opened"]
 
 
-class Store(RegistryStore, IntakeStore, QueueStore, ReportStore):
+class Store(RegistryStore, IntakeStore, QueueStore, ReportStore, PruneStore):
     """Everything the rest of shipfwd may ask of the database. Thread-safe: one connection, one lock."""

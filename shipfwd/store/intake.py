@@ -17,7 +17,7 @@ from typing import Any
 
 from shipfwd.errors import UsageError
 from shipfwd.models import fold, stamp, tracking_key
-from shipfwd.store.schema import Connected
+from shipfwd.store.transactions import Connected
 
 CHUNK = 2000  # rows of a merge step; a transaction takes as many steps as fit in COMMIT_SECONDS
 COMMIT_SECONDS = 0.2

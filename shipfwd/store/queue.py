@@ -16,7 +16,7 @@ from typing import Any
 from shipfwd.carriers import name as carrier_name
 from shipfwd.carriers import tracking_url
 from shipfwd.models import Attempt, Claimed, Integration, Item, Parcel, Settlement, parse_stamp, stamp, tracking_key
-from shipfwd.store.schema import Connected
+from shipfwd.store.transactions import Connected
 
 FAR = timedelta(hours=25)  # a next_attempt_at further ahead comes from a clock that jumped: it has come
 GIVE_UP = timedelta(days=7)
@@ -55,7 +55,8 @@ UPDATE shipments SET due_at = :now WHERE id IN (
         AND {which} AND created_at >= :oldest {narrow} LIMIT :step)
 """
 _EXPIRE = """
-UPDATE shipments SET state = 'expired', next_attempt_at = NULL, reason = :start || {tail}
+UPDATE shipments SET state = 'expired', next_attempt_at = NULL,
+    reason = iif(:key <> '' AND status_key = :key, :late, :start || {tail})
 WHERE id IN (SELECT id FROM shipments WHERE integration_id = :integration AND state = 'pending' AND due_at IS NULL
     AND created_at < :oldest {narrow} AND in_doubt_since IS NULL LIMIT :step)
 """
@@ -248,6 +249,8 @@ class QueueStore(Connected):
             start = f"it was older than {hours} when it came to be sent"
         names = {
             "start": start,
+            "late": f"its order reached '{integration.trigger_status}' later than {hours} after its creation",
+            "key": integration.trigger_key if integration.enabled else "",
             "integration": integration.id,
             "oldest": stamp(self.clock() - window),
             "only": only_run,
@@ -284,8 +287,9 @@ class QueueStore(Connected):
         """Is there anything that a run would touch? Answered from the partial indexes alone."""
         now = self.clock()
         names = {"i": integration.id, "now": stamp(now), "far": stamp(now + FAR)}
-        due = f"SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'pending' AND due_at IS NOT NULL AND {_READY}"
-        doubt = "SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'pending' AND in_doubt_since IS NOT NULL"
+        pending = "SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'pending'"
+        due = f"{pending} AND due_at IS NOT NULL AND {_READY}"
+        doubt = f"{pending} AND in_doubt_since IS NOT NULL"
         doubt += " AND (next_attempt_at IS NULL OR next_attempt_at <= :now OR next_attempt_at > :far)"
         live = (
             due,
@@ -394,13 +398,16 @@ class QueueStore(Connected):
             groups.setdefault(integration_id, []).append(sorted(group, key=lambda one: (one.parcel.created_at, one.id)))
         return groups, left
 
-    def release(self, run_id: int, claims: Iterable[Claimed]) -> None:
-        """Give back what was claimed and not begun, as it was."""
+    def release(self, run_id: int, claims: Iterable[Claimed], revive: bool = False) -> None:
+        """Give back what was claimed and not begun, as it was; `revive`: what a person chose is pending now."""
         with self._write() as db:
             db.executemany(
                 "UPDATE shipments SET state = ?, run_id = NULL, attempts = attempts - 1"
                 " WHERE id = ? AND run_id = ? AND state = 'sending'",
-                [(one.before, one.id, run_id) for one in claims],
+                [
+                    ("pending" if revive and one.by_hand and one.before != "forwarded" else one.before, one.id, run_id)
+                    for one in claims
+                ],
             )
 
     def leave(self, run_id: int, attempts: Sequence[Attempt]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from shipfwd.errors import UsageError
 from shipfwd.models import Integration, parse_stamp, stamp
-from shipfwd.store.schema import Connected
+from shipfwd.store.transactions import Connected
 
 _UNDER_WAY = """
     SELECT count(*) FROM shipments WHERE integration_id = :id AND state = 'pending' AND due_at IS NOT NULL

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from shipfwd.files import lives, locks_folder
 from shipfwd.models import Integration, parse_stamp, stamp
-from shipfwd.store.schema import Connected, explain
+from shipfwd.store.schema import explain
+from shipfwd.store.transactions import Connected
 
 STATUS_FIELDS = (
     "id", "integration", "platform", "order_id", "order_status", "carrier", "tracking_number", "state", "reason",
@@ -19,7 +21,7 @@ _STATUS = """
 SELECT s.id, i.name AS integration, i.platform, s.order_id, o.status AS order_status, o.status_key, s.carrier,
     s.tracking_number, s.tracking_original, s.tracking_url, s.items, s.state, s.reason, s.kind, s.created_at, s.due_at,
     s.forwarded_at, s.confirmed_at, s.status_sent_at, s.attempts, s.next_attempt_at, s.in_doubt_since, s.remote_id,
-    s.told, s.added_at, s.added_run, i.status_transfer, i.enabled, i."trigger", i.id AS integration_id
+    s.told, s.added_at, s.added_run, i.status_transfer, i.enabled, i."trigger", i.id AS integration_id, s.run_id
 FROM shipments AS s JOIN integrations AS i ON i.id = s.integration_id
 JOIN orders AS o ON o.integration_id = s.integration_id AND o.order_id = s.order_id
 """
@@ -28,7 +30,7 @@ _FRESH, _DUE = "state = 'pending' AND due_at IS NULL", "state = 'pending' AND du
 _INDEXED = {
     "waiting": (_FRESH, _DUE),
     "pending": (_FRESH, _DUE),
-    "retrying": (_DUE, "state = 'pending' AND in_doubt_since IS NOT NULL"),
+    "retrying": (_DUE, "state = 'pending' AND in_doubt_since IS NOT NULL", "state = 'sending'"),
     "sending": ("state = 'sending'",),
     "failed": ("state = 'failed'",),
     "blocked": ("state = 'blocked'",),
@@ -36,17 +38,18 @@ _INDEXED = {
 # Grouped by all that `derive` looks at, so that a million rows are counted by the database.
 _COUNTS = """
 SELECT i.name, i.enabled, i."trigger", s.state, s.reason, s.status_key, '' AS order_status, s.confirmed_at,
-    s.in_doubt_since, s.due_at, s.next_attempt_at, count(*) AS n
+    s.in_doubt_since, s.due_at, s.next_attempt_at, s.created_at, count(*) AS n
 FROM shipments AS s JOIN integrations AS i ON i.id = s.integration_id
 WHERE {where}
 GROUP BY s.integration_id, s.state, s.status_key, s.due_at IS NULL, s.next_attempt_at IS NULL,
-    s.in_doubt_since IS NULL, s.confirmed_at IS NULL
+    s.in_doubt_since IS NULL, s.confirmed_at IS NULL, s.created_at < :oldest
 """
+MOST_TOLD = 1000  # shipments that one run tells of
 _COUNTED = ("sending", "failed", "blocked")
 
 
-def derive(row: sqlite3.Row) -> tuple[str, str]:
-    """The state and reason that a stored row shows as (DESIGN 3)."""
+def derive(row: sqlite3.Row, oldest: str = "") -> tuple[str, str]:
+    """The state and reason that a stored row shows as (DESIGN 3); `oldest`: when the window of today began."""
     state, reason = row["state"], row["reason"]
     if state == "forwarded" and not row["confirmed_at"] and not reason:
         return state, "accepted, not read back yet"
@@ -58,6 +61,8 @@ def derive(row: sqlite3.Row) -> tuple[str, str]:
         return "waiting", "forwarding is off for this integration"
     if row["due_at"]:
         return ("retrying", reason) if row["next_attempt_at"] else ("pending", reason)
+    if row["created_at"] < oldest:
+        return "waiting", "too old for a sweep; to send it all the same: shipfwd forward ID"
     wanted = row["trigger"].partition(":")[2].strip()
     if not wanted or row["status_key"] == " ".join(wanted.split()).casefold():
         return "pending", reason or ("the order is in '" + wanted + "'; sent at the next sweep" if wanted else "")
@@ -71,6 +76,8 @@ def _in_states(states: Sequence[str]) -> str:
         parts = dict.fromkeys(where for state in states for where in _INDEXED[state])
         return "s.id IN (" + " UNION ".join(f"SELECT id FROM shipments WHERE {where}" for where in parts) + ")"
     stored = dict.fromkeys("pending" if state in ("waiting", "retrying") else state for state in states)
+    if "retrying" in states:
+        stored["sending"] = None  # of a run that died
     return "s.state IN (" + ", ".join(f"'{state}'" for state in stored) + ")"
 
 
@@ -104,15 +111,31 @@ class ReportStore(Connected):
             where.append("s.created_at >= :since")
             names["since"] = stamp(since)
         sql = f"{_STATUS} WHERE {' AND '.join(where)} ORDER BY s.id DESC"
-        shown = 0
+        shown, oldest, folder = 0, self.oldest(), locks_folder(self.path)
         for row in self._pages(sql, names):
-            state, reason = derive(row)
+            state, reason = derive(row, oldest)
+            if state == "waiting":
+                reason = reason.replace("forward ID", f"forward {row['id']}")
+            if state == "sending" and not lives(folder, row["run_id"]):
+                state, reason = "retrying", "its run died; the next run asks the platform first"
             if states and state not in states:
                 continue
             if limit is not None and shown >= limit:
                 return
             shown += 1
             yield {**dict(row), "state": state, "reason": reason}
+
+    def oldest(self) -> str:
+        """When a shipment must have been created to become due now."""
+        rows = self._read("SELECT value FROM config WHERE key = 'window_hours'")
+        return stamp(self.clock() - timedelta(hours=float(rows[0]["value"] if rows else 72)))
+
+    def due_ids(self, integration_id: int, limit: int = 100_000) -> list[int]:
+        """What is due and not done at an integration."""
+        where = "integration_id = ? AND state = 'pending' AND due_at IS NOT NULL"
+        return [
+            row["id"] for row in self._read(f"SELECT id FROM shipments WHERE {where} LIMIT ?", (integration_id, limit))
+        ]
 
     def _pages(self, sql: str, names: dict[str, Any]) -> Iterator[sqlite3.Row]:
         """Rows of a query in pages, so that nobody waits for the lock while they are printed."""
@@ -136,15 +159,16 @@ class ReportStore(Connected):
         }
         counts |= {"waiting": 0, "pending": 0, "retrying": 0}
         for where in (_FRESH, _DUE):
-            for row in self._read(_COUNTS.format(where=f"s.id IN (SELECT id FROM shipments WHERE {where})")):
-                counts[derive(row)[0]] += row["n"]
+            sql = _COUNTS.format(where=f"s.id IN (SELECT id FROM shipments WHERE {where})")
+            for row in self._read(sql, {"oldest": self.oldest()}):
+                counts[derive(row, self.oldest())[0]] += row["n"]
         return counts
 
     def counts_by_state(self) -> list[tuple[str, str, int]]:
         """(integration, shown state, how many) over all shipments; reads the whole history."""
         found: dict[tuple[str, str], int] = {}
-        for row in self._read(_COUNTS.format(where="1")):
-            key = (row["name"], derive(row)[0])
+        for row in self._read(_COUNTS.format(where="1"), {"oldest": self.oldest()}):
+            key = (row["name"], derive(row, self.oldest())[0])
             found[key] = found.get(key, 0) + row["n"]
         return [(name, state, count) for (name, state), count in sorted(found.items())]
 
@@ -160,8 +184,9 @@ class ReportStore(Connected):
         """How what a run added stands now, by shown state; counted by the database, since it may be a million."""
         counts: dict[str, int] = {}
         sql = _COUNTS.format(where="s.id > :after AND s.added_run = :run")
-        for row in self._read(sql, {"run": run_id, "after": after_id}):
-            counts[derive(row)[0]] = counts.get(derive(row)[0], 0) + row["n"]
+        for row in self._read(sql, {"run": run_id, "after": after_id, "oldest": self.oldest()}):
+            state = derive(row, self.oldest())[0]
+            counts[state] = counts.get(state, 0) + row["n"]
         return counts
 
     def story(self, shipment_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
@@ -185,7 +210,7 @@ class ReportStore(Connected):
     # ---- nothing is lost in silence ---------------------------------------------------------------------
 
     def newly_in_trouble(self) -> list[dict[str, Any]]:
-        """Failed and blocked shipments whose reason nobody was told yet; from now on they count as told.
+        """Failed, blocked and expired shipments whose reason nobody was told yet; from now on they count as told.
 
         Also those of a run that was killed before it could say so.
         """
@@ -194,9 +219,10 @@ class ReportStore(Connected):
                 row["id"]
                 for row in db.execute(
                     "UPDATE shipments SET told = state || '|' || reason"
-                    " WHERE state IN ('failed', 'blocked') AND told = '' RETURNING id"
+                    " WHERE state IN ('failed', 'blocked', 'expired') AND told = '' RETURNING id"
                 ).fetchall()
             ]
+        ids = sorted(ids, reverse=True)[:MOST_TOLD]
         return [row for start in range(0, len(ids), 500) for row in self.status(ids=ids[start : start + 500])]
 
     def overdue(self, since: timedelta = timedelta(hours=6), limit: int = 1000) -> list[dict[str, Any]]:
@@ -222,9 +248,13 @@ class ReportStore(Connected):
         found = []
         for row in rows:
             state, reason = derive(row)
-            if state == "waiting":
+            if state == "pending":
+                reason = (
+                    f"its order is in '{row['order_status']}'" if integration.trigger_key else "nobody sent it in time"
+                )
+            if state == "waiting" or integration.trigger_key or row["created_at"] < self.oldest():
                 ends = parse_stamp(row["created_at"]) + window
-                found.append({**dict(row), "state": state, "reason": reason, "ends_at": ends, "told": "leaving"})
+                found.append({**dict(row), "state": "waiting", "reason": reason, "ends_at": ends, "told": "leaving"})
         return found
 
     def mark_told(self, rows: Sequence[dict[str, Any]]) -> None:

@@ -23,6 +23,7 @@ APIS: dict[str, list[tuple[str, str]]] = {
     "empik": [("mirakl_seller.json", "")],
     "erli": [("erli.json", "")],
     "etsy": [("etsy.json", "")],
+    "kaufland": [("kaufland_seller.json", "")],
     "magento": [("magento_orders_shipments_2.4.9.swagger.json", f"/rest/{store}") for store in ("all", "pl")],
     "mirakl": [("mirakl_seller.json", "")],
     "shopware": [("shopware6_adminApiSchema.json.gz", "/api")],
@@ -42,6 +43,7 @@ CROOKED = {
     "erli": {"unknown_state", "check_ok"},  # the pattern of a shop's name is no regular expression of Python's
     "mirakl": {"an_answer_of_neither"},
     "etsy": {"unknown_status", "token_ends_during_the_run", "status_as_answers_write_it"},
+    "kaufland": {"unknown_status", "a_204_is_all_there_is"},
     "shopware": {  # a refusal's meta is described as a list and sent as an object; what `ship` answers is left open
         "codes_that_are_no_list", "delivery_gone_at_the_write", "token_ends_during_the_run", "write_refused",
         "status_accepted_without_a_change", "status_mails_only_when_wanted", "status_of_a_partly_shipped_delivery",

@@ -28,10 +28,12 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if "reap" in order:
-            answer = os.waitstatus_to_exitcode(os.waitpid(order["reap"], 0)[1])
-        elif not (answer := os.fork()):
+            _, status, used = os.wait4(order["reap"], 0)
+            print(os.waitstatus_to_exitcode(status), used.ru_maxrss // 1024, flush=True)
+            continue
+        if not (pid := os.fork()):
             child(order)
-        print(answer, flush=True)
+        print(pid, 0, flush=True)
 
 
 def child(order: dict[str, Any]) -> None:

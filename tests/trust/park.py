@@ -30,9 +30,10 @@ ROOT = Path(__file__).parents[2]
 FIGURES: list[dict[str, Any]] = []  # what `pytest` prints at the end, see conftest.py
 
 
-def figure(what: str, **more: Any) -> None:
-    """A line of the table at the end."""
-    FIGURES.append({"what": what, **more})
+def figure(what: str, *verdicts: Verdict, **more: Any) -> None:
+    """A line of the table at the end, with what the verdicts found."""
+    found = {name: sum(len(getattr(one, name)) for one in verdicts) for name in ("lost", "doubled", "untrue", "person")}
+    FIGURES.append({"what": what, **more, **(found if verdicts else {})})
 
 
 def chance(what: str) -> random.Random:
@@ -111,7 +112,7 @@ def credentials(sim: Any, platform: str, name: str = "") -> tuple[list[str], dic
         words += ["--set", f"{key}={value}"]
     env = {}
     for key, value in secrets.items():
-        variable = f"P_{name or platform}_{key}".upper().replace("-", "_")
+        variable = f"P_{name or platform}_{key}".upper().replace("-", "_").replace("SECRET", "HIDDEN")
         env[variable] = value
         words += ["--secret", f"{key}=env:{variable}"]
     if platforms.load(platform).status_transfer == "separate":
@@ -209,6 +210,7 @@ class Nursery:
         self.folder = folder
         self.env: dict[str, str] = {}
         self.started = 0
+        self.megabytes = 0  # at the most, of the child that was reaped last
         clean = {key: value for key, value in os.environ.items() if not key.startswith("SHIPFWD_")}
         self._parent = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("nursery.py"))],
@@ -221,7 +223,8 @@ class Nursery:
         assert self._parent.stdout
         self._parent.stdin.write(json.dumps(order) + "\n")
         self._parent.stdin.flush()
-        return int(self._parent.stdout.readline())
+        answer, self.megabytes = map(int, self._parent.stdout.readline().split())
+        return answer
 
     def start(
         self, db: Path, *args: object, ahead: float = 0.0, hasty: bool = True, log: Path | None = None, **more: Any

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from datetime import timedelta
+from email.utils import format_datetime
 from types import SimpleNamespace
 from urllib.parse import unquote
 
@@ -24,15 +26,26 @@ def said(answer, after=False):
 
 def bomb():
     """1 GB of zeros would be 1 MB; a tenth of that does."""
-    return Answer(200, gzip.compress(bytes(100 << 20)), {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+    return Answer(
+        200, gzip.compress(bytes(100 << 20)), {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    )
 
 
 def answers():
     """Answers that are not the promised document, by name."""
     yield "429, Retry-After in seconds", Answer(429, b"{}", {"Retry-After": "30"})
-    yield "429, Retry-After a date", Answer(429, b"{}", {"Retry-After": "Mon, 23 Nov 2026 13:00:00 GMT"})
     yield "429, Retry-After nonsense", Answer(429, b"{}", {"Retry-After": "soon"})
-    for text in ('{}', '[]', 'null', '"text"', '7', '{"data": null}', '[[]]', '[null]', '{"id": {"a": 1}, "shipments": 3}'):
+    for text in (
+        "{}",
+        "[]",
+        "null",
+        '"text"',
+        "7",
+        '{"data": null}',
+        "[[]]",
+        "[null]",
+        '{"id": {"a": 1}, "shipments": 3}',
+    ):
         yield f"200 {text}", Answer.json(json.loads(text))
     yield "200, 10 MB", Answer.json("x" * (10 << 20))
     yield "200, a gzip bomb", bomb()
@@ -43,14 +56,15 @@ def answers():
 
 def faults():
     found = {"refused": None, "drips": Fault("slow")} | {f"another type {n}": Fault("slow") for n in range(6)}
-    kinds = ["reset", "close", "reset-after", "close-after", "cut", "silent", "silent-after", "html", "html-after", "429",
+    kinds = ["reset", "close", "reset-after", "close-after", "cut", "silent", "silent-after", "html", "html-after",
+             "429",
              *(f"{status}{after}" for status in (500, 502, 503, 504) for after in ("", "-after"))]  # fmt: skip
     found |= {kind: parse_kind(kind) for kind in kinds}
     for name, answer in answers():
         found[name] = said(answer)
         if name.startswith("200"):
             found[f"{name}, after"] = said(answer, True)
-    found["redirect"] = found["redirect, after"] = None
+    found["redirect"] = found["redirect, after"] = found["429, Retry-After a date"] = None
     return found
 
 
@@ -85,9 +99,11 @@ def impatient(monkeypatch):
 
     def drip(connection, request, answer, *rest):
         if request.fault != "slow":
-            return writes(connection, request, answer, *rest)
+            writes(connection, request, answer, *rest)
+            return
         if ticks.twist:
-            return writes(connection, request, ticks.twist(answer), *rest)
+            writes(connection, request, ticks.twist(answer), *rest)
+            return
         whole = []
         connection_like = SimpleNamespace(sock=SimpleNamespace(sendall=whole.append, send=whole.append))
         writes(connection_like, request, answer, *rest)
@@ -146,6 +162,9 @@ def test_no_fault_of_the_network_loses_or_doubles_a_number(platform, sim, shop, 
                 sim.stop()
             elif name.startswith("redirect"):
                 fault = said(Answer.redirect(elsewhere.base_url(platform)), name.endswith("after"))
+            elif name.endswith("a date"):
+                date = format_datetime(shop.clock() + timedelta(seconds=30), usegmt=True)
+                fault = said(Answer(429, b"{}", {"Retry-After": date}))
             impatient.twist = (lambda answer: twisted(answer, chance)) if name.startswith("another") else None
             if fault:
                 sim._faults.plan(platform, fault, 1, NO_LOGIN, skip)
@@ -185,14 +204,20 @@ def test_no_fault_of_the_network_loses_or_doubles_a_number(platform, sim, shop, 
                 persons.setdefault(row["state"], []).append(f"{where}: {row['reason']}")
         rows = shop.json("status", "--all")
         first = park.judge(sim, rows, due)
-        shop.run("forward", "--failed")
-        pass_time(1801)
-        shop.run("sweep")
+        for _ in range(4):  # a person mends them; a limit of the platform may want a second time
+            shop.run("forward", "--failed")
+            pass_time(1801)
+            shop.run("sweep")
         verdict = park.judge(sim, shop.json("status", "--all"), due)
         assert elsewhere.requests == []
-    park.figure("faults of the network", platforms=platform, faults=len(cases), shipments=len(due),
-                lost=len(first.lost + verdict.lost), doubled=len(verdict.doubled), untrue=len(first.untrue + verdict.untrue),
-                person=len(first.person), note=f"{unnamed} exit 70" if unnamed else "")  # fmt: skip
+    park.figure(
+        "faults of the network",
+        first,
+        platforms=platform,
+        faults=len(cases),
+        shipments=len(due),
+        note=f"{unnamed} exit 70" if unnamed else "",
+    )
     assert not trouble, "\n".join(trouble)
     first.check()
     verdict.check()

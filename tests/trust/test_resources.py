@@ -1,0 +1,158 @@
+"""Whatever runs out or is broken: a sentence, exit 3, and nothing lost or doubled once it is mended."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+
+import park
+import pytest
+from park import LONG
+
+from shipfwd.simulator.server import Simulator
+
+
+@pytest.mark.parametrize("what", ["RLIMIT_FSIZE", "RLIMIT_NOFILE"])
+def test_a_full_disk_or_no_descriptors_left_lose_nothing_and_double_nothing(what, nursery, tmp_path):
+    """At any write: the limit is put everywhere between nothing and enough."""
+    chance, db = park.chance(what), tmp_path / "t.db"
+    with Simulator(auto_orders=True) as sim:
+        for platform in ("allegro", "shopware"):
+            nursery.add(db, sim, platform)
+        assert nursery.run(db, "config", "set", "in_doubt_seconds", "1") == 0
+        due, codes = [], {}
+        for n in range(60 if LONG else 12):
+            some = park.dues("allegro", 10 * n, 3) + park.dues("shopware", 10 * n, 3)
+            due += some
+            assert nursery.run(db, "import", "--no-forward", park.as_file(tmp_path / "a.csv", some)) == 0, nursery.said
+            # Both the log and the file stay below: a checkpoint has emptied the one into the other.
+            limit = int(chance.uniform(50_000, 900_000)) if what == "RLIMIT_FSIZE" else chance.randint(5, 40)
+            log = tmp_path / f"{n}.txt"
+            log.touch()
+            code = nursery.run(db, "sweep", limits={what: limit}, log=log, ahead=5.0 * n)
+            codes.setdefault(code, []).append(limit)
+            said = log.read_text()
+            assert "Traceback" not in said and "bug in shipfwd" not in said, (limit, code, said[-3000:])
+        assert nursery.run(db, "sweep", ahead=4400.0) in (0, 1, 4), nursery.said
+        assert nursery.run(db, "sweep", ahead=8800.0) == 0, nursery.said
+        verdict = park.judge(sim, nursery.status(db), due)
+    told = ", ".join(f"exit {code}: {len(limits)}" for code, limits in sorted(codes.items()))
+    park.figure(
+        {"RLIMIT_FSIZE": "disk full", "RLIMIT_NOFILE": "no descriptors"}[what],
+        verdict,
+        kills=n + 1,
+        shipments=len(due),
+        note=told,
+    )
+    assert set(codes) <= {0, 3, 4}, codes
+    verdict.check()
+    assert not verdict.person + verdict.doubt
+    assert park.incomplete_journal(db) == []
+
+
+def test_a_database_that_cannot_be_written_is_named_and_nothing_is_sent(sim, shop, monkeypatch):
+    shop.add()
+    shop.run("add", "1001", "0000123456789U", "-i", "shop", "--carrier", "dpd", "--no-forward")
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        "shipfwd.store.schema.sqlite3.connect", lambda file, **more: connect(file.replace("mode=rw", "mode=ro"), **more)
+    )
+    for words in (("forward",), ("sweep",), ("sweep", "--if-due"), ("config", "set", "window_hours", "24")):
+        said = shop.run(*words)
+        assert said.code == 3, words
+        assert f"the database {shop.db} cannot be written" in said.err
+    assert sim.requests == []
+    assert shop.run("status").code == 0
+
+
+BROKEN = {
+    "0 bytes": b"",
+    "text": b"order_id,tracking_number\n" * 500,
+    "a header and rubbish": b"SQLite format 3\0" + b"\x10\0\1\1\0" + os.urandom(8000),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_database_is_named_with_a_way_out(kind, shop):
+    shop.db.write_bytes(BROKEN[kind])
+    for words in (("forward",), ("sweep",), ("import", shop.file("a.csv", "order_id\n"))):
+        said = shop.run(*words)
+        assert said.code == 3, said
+        assert str(shop.db) in said.err
+        assert kind == "0 bytes" or ".recover" in said.err
+    assert shop.db.read_bytes() == BROKEN[kind]
+    assert shop.run("doctor").code in (1, 3)
+
+
+def test_a_page_that_rotted_in_a_working_database_is_a_sentence(sim, shop):
+    shop.add()
+    rows = "".join(f"{n},{n:013d}U,dpd\n" for n in range(1000, 1600))
+    assert (
+        shop.run(
+            "import", "-i", "shop", "--no-forward", shop.file("a.csv", f"order_id,tracking_number,carrier\n{rows}")
+        ).code
+        == 0
+    )
+    whole = shop.db.read_bytes()
+    for at in range(2, len(whole) // 4096, 7 if LONG else 31):
+        shop.db.write_bytes(whole[: at * 4096] + bytes(range(256)) * 16 + whole[(at + 1) * 4096 :])
+        said = shop.run("status", "--all", "--format", "json")
+        assert said.code in (0, 3), said.err
+        assert said.code == 0 or "damaged" in said.err, said.err
+
+
+def test_a_missing_folder_is_a_sentence(shop, monkeypatch):
+    monkeypatch.setenv("SHIPFWD_DB", str(shop.folder / "no" / "such" / "t.db"))
+    said = shop.run("forward")
+    assert said.code == 3
+    assert "no database at" in said.err
+    assert not (shop.folder / "no").exists()
+
+
+HARD = {
+    "a cell of 100,000 characters": ("a.csv", f"order_id,tracking_number\n{'x' * 100_000},0000123456789U\n"),
+    "a number of 100,000 characters": ("a.csv", "order_id,tracking_number,carrier\n1001," + "1" * 100_000 + ",dpd\n"),
+    "NUL bytes": ("a.csv", b"order_id,tracking_number,carrier\n10\x0001,0000123456789U\x00,dpd\n\x00\x00\x00\n"),
+    "100,000 columns": ("a.csv", f"order_id,tracking_number,{','.join(map(str, range(100_000)))}\n1001,0000123456789U\n"),
+    "JSON 1,000 deep": ("a.json", "[" * 1000 + "]" * 1000),
+    "JSON 100,000 deep": ("a.json", '[{"order_id": ' + "[" * 100_000),
+    "one line of 8 MB": ("a.csv", "x" * (8 << 20)),
+    "an open quote": ("a.csv", 'order_id,tracking_number\n"1001,0000123456789U\n' * 10_000),
+    "no text at all": ("a.csv", bytes(range(256)) * 400),
+    "half a spreadsheet": ("a.xlsx", b"PK\x03\x04" + b"\0" * 400),
+    "XML that multiplies": ("a.xml", '<!DOCTYPE x [<!ENTITY a "' + "x" * 1000 + '">' + "".join(
+        f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 20}">' for n in range(8)) + "]><x>&i;</x>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HARD)
+def test_a_file_that_is_hard_to_read_is_refused_or_read_and_never_a_bug(kind, shop):
+    shop.add()
+    name, content = HARD[kind]
+    said = shop.run("import", "-i", "shop", "--no-forward", shop.file(name, content))
+    assert said.code in (0, 1, 2, 3), said
+    assert max(map(len, said.err.splitlines()), default=0) < 1000
+    assert shop.run("status", "--all").code == 0
+    assert "\0" not in json.dumps(shop.json("status", "--all"))
+
+
+def test_memory_does_not_grow_with_what_is_due(nursery, tmp_path):
+    rows, db = 1_000_000 if LONG else 60_000, tmp_path / "t.db"
+    with Simulator(auto_orders=True) as sim:
+        nursery.add(db, sim, "shopware")
+        file = tmp_path / "a.csv"
+        with file.open("w") as out:
+            out.write("integration,order_id,tracking_number,carrier\n")
+            out.writelines(f"shopware,{n},{n:013d}U,dpd\n" for n in range(10**6, 10**6 + rows))
+        used = {}
+        for words in (
+            ("import", "--no-forward", file),
+            ("sweep", "--deadline", "0.02"),
+            ("sweep", "--dry-run", "--deadline", "0.02"),
+        ):
+            assert nursery.run(db, *words) in (0, 4), nursery.said[-2000:]
+            used[words[0] + (" --dry-run" if "--dry-run" in words else "")] = nursery.megabytes
+    park.figure("memory", shipments=rows, note=", ".join(f"{what} {size} MB" for what, size in used.items()))
+    assert used["import"] < 200
+    assert used["sweep"] < 200
