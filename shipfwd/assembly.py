@@ -150,7 +150,7 @@ class Assembly:
         from shipfwd.forwarder import Desk
         from shipfwd.http import Channel, Talk
 
-        cls = platforms.load(integration.platform)
+        cls = platforms.load(integration.platform).shaped(integration.settings)
         values = filled(cls, integration.settings)
         secrets = Secrets(integration, self.vault, self.redactor)
         concurrency = int(self.config.number("concurrency", cls.concurrency))

@@ -20,6 +20,7 @@ from shipfwd.forwarder import Desk
 from shipfwd.http import Talk, WouldSend
 from shipfwd.models import Attempt, Claimed, Receipt, Seen, normalise, tracking_key
 from shipfwd.runs import Run
+from shipfwd.unseen import remembered, written
 
 
 def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
@@ -82,12 +83,14 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> tuple[list[Attempt
             f"{platform.title} cannot replace or add a number through its API; change {old} to {new} by hand"
             + (f" at {where}" if where else f" in the order's page at {platform.title}")
         )
-    parcel = replace(one.parcel, tracking_number=new)
+    parcel = replace(one.parcel, tracking_number=new, tracking_url=one.parcel.tracking_url.replace(old, new))
     platform.check_number(parcel)
     platform.preflight(parcel)
-    seen = platform.look([one.order_id]).get(one.order_id) if platform.read_back else Seen()
+    looks = platform.read_back or platform.needs_look([parcel])
+    seen = platform.look([one.order_id]).get(one.order_id) if looks else Seen()
     if seen is None:
         raise OrderNotFound(f"{platform.title} knows no order '{one.order_id}' any more; nothing was replaced")
+    seen = remembered(platform, seen, written(platform, run.store, desk.integration, one.order_id))
     if isinstance(seen.refusal, (NotOurs, Rejected, CarrierNotAccepted, NumberNotAccepted)):
         raise seen.refusal
     how, receipt = f"{old} → {new}", Receipt(one.id)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from shlex import quote
 from typing import NamedTuple
 
-from shipfwd import schedule
+from shipfwd import schedule, unseen
 from shipfwd.errors import (
     CarrierNotAccepted,
     ConfigError,
@@ -278,17 +278,20 @@ class Forwarder:
         self, order: str, todo: list[Claimed], seen: Seen, talk: Talk, platform: Platform, unfit: dict[int, Exception]
     ) -> None:
         """Adopt what is there, hold back what must wait, send the rest."""
+        before = unseen.written(platform, self.store, self.integration, order)
+        seen = unseen.remembered(platform, seen, before, besides=todo)
         going: list[Claimed] = []
         looks = list(talk.exchanges)
         journalled: set[int] = set()  # whose looks stand in the journal already, before the write that followed them
         for one in todo:
-            verdict = self._verdict(one, seen, order)
+            verdict = self._verdict(one, seen, order, before)
             if verdict is None and one.id in unfit:
                 verdict = self._blocked(one, unfit[one.id])
             if verdict is None:
                 going.append(one)
             else:
                 self._settle([(one, verdict)], "look", looks, answered=True)
+                seen = unseen.remembered(platform, seen, [one] if verdict.state == "forwarded" else [])
                 journalled.add(one.id)
         bundles: dict[str, list[Claimed]] = {}
         for one in going:
@@ -316,7 +319,9 @@ class Forwarder:
                 continue
             except PlatformError as error:
                 when = left_at[-1] if left_at else None
-                outcomes = [(one, self._react(one, error, when, written=True)) for one in part]
+                ours = unseen.written(platform, self.store, self.integration, order)
+                blind = {one.id: unseen.blind(platform, one, seen, ours) for one in part}
+                outcomes = [(one, self._react(one, error, when, True, blind[one.id])) for one in part]
                 stopped = error if isinstance(error, TryLater) else None
                 together = outcomes[0][1].next_attempt_at
             finally:
@@ -341,8 +346,8 @@ class Forwarder:
 
         return leave
 
-    def _verdict(self, one: Claimed, seen: Seen, order: str) -> Settlement | None:
-        """What the look alone decides; None: write it."""
+    def _verdict(self, one: Claimed, seen: Seen, order: str, ours: Sequence[Claimed]) -> Settlement | None:
+        """What the look alone decides; None: write it. `ours`: what the platform cannot show (unseen.py)."""
         if seen.has(one.parcel.tracking_number):
             return self._done(one, adopted=True, confirmed=True)
         if one.in_doubt_since is not None:
@@ -352,7 +357,9 @@ class Forwarder:
                 since = now + ROUNDED
             until = since + timedelta(seconds=self.desk.doubt_seconds)
             if (seen.partial or not self.platform.read_back) and self.platform.repeat != "harmless":
-                return self._unreadable(one, since)
+                there = unseen.arrived(self.platform, one, seen, ours)
+                if there is not False:
+                    return self._done(one, adopted=True) if there else unseen.unreadable(self.platform, one, since)
             live = one.due and (self.integration.enabled or one.by_hand)
             if now < until and not (live and self.platform.repeat == "harmless"):
                 then = "sent again after the wait" if live else "looked for once more after the wait"
@@ -360,9 +367,7 @@ class Forwarder:
                 return Settlement(one.id, "pending", reason, "InDoubt", until, since)
             if not live:
                 return Settlement(one.id, "pending")
-        if one.before == "forwarded" and seen.partial:
-            there = ", ".join(seen.numbers)
-            reason = f"{self.platform.title} shows {there} and may hold more; whether this one is there cannot be read"
+        if one.before == "forwarded" and (reason := unseen.not_again(self.platform, seen)):
             return Settlement(one.id, "forwarded", reason)
         if isinstance(seen.refusal, Exception):
             return self._react(one, seen.refusal, None)
@@ -407,23 +412,19 @@ class Forwarder:
             return self._react(one, receipt.refusal, None, written=True)
         return self._done(one, confirmed=receipt.confirmed, remote_id=receipt.remote_id)
 
-    def _unreadable(self, one: Claimed, since: datetime) -> Settlement:
-        """A write whose answer was lost and that no look can find: only a person can."""
-        where = self.platform.where.format(order=one.order_id) or self.platform.title
-        reason = f"may have arrived; check at {where}, then: shipfwd settle {one.id} --arrived (or --not-arrived)"
-        return Settlement(one.id, "failed", reason, "OutcomeUnknown", None, since)
-
     def _blocked(self, one: Claimed, error: Exception) -> Settlement:
         return Settlement(one.id, "blocked", _advice(error, one, self.integration), type(error).__name__)
 
-    def _react(self, one: Claimed, error: Exception, left_at: datetime | None, written: bool = False) -> Settlement:
-        """What an error makes of a shipment. `written`: it came from the write itself."""
+    def _react(
+        self, one: Claimed, error: Exception, left_at: datetime | None, written: bool = False, blind: bool = False
+    ) -> Settlement:
+        """What an error makes of a shipment. `written`: it came from the write itself; `blind`: no look can find it."""
         now, kind, reason = self.run.clock(), type(error).__name__, _advice(error, one, self.integration)
         doubt = one.in_doubt_since
         if isinstance(error, OutcomeUnknown) and written:
             since = (left_at or now) + ROUNDED
-            if not self.platform.read_back and self.platform.repeat != "harmless":
-                return self._unreadable(one, since)
+            if blind and self.platform.repeat != "harmless":
+                return unseen.unreadable(self.platform, one, since)
             until = since + timedelta(seconds=self.desk.doubt_seconds)
             return Settlement(one.id, "pending", f"in doubt: {reason}", kind, until, since)
         if isinstance(error, TryLater):

@@ -98,6 +98,7 @@ class Parcel:
     carrier_name   our name for that slug; "" for an unknown word.
     tracking_url   from the import, or from the carrier's template; "" when neither is known.
     items          empty: everything that is left on the order.
+    in_doubt       a write of it was lost: it may be there already.
     """
 
     id: int
@@ -108,6 +109,7 @@ class Parcel:
     created_at: datetime
     items: tuple[Item, ...] = ()
     remote_id: str = ""
+    in_doubt: bool = False
 
     @property
     def key(self) -> str:

@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from shipfwd import schedule
-from shipfwd.errors import UsageError
+from shipfwd.errors import ConfigError, UsageError
 from shipfwd.models import Setting
 from shipfwd.platforms.base import Platform
 from shipfwd.vault import parse_reference
@@ -101,7 +102,7 @@ def check_settings(platform: type[Platform], settings: Mapping[str, str], secret
 
     Defaults are not stored: a later shipfwd may know a better one.
     """
-    known = {one.name: one for one in declared(platform, settings)}
+    known = _known(platform, settings)
     for key in (*settings, *secrets):
         if key not in known:
             raise UsageError(f"{platform.title} has no setting '{key}'{nearest(key, list(known))}")
@@ -139,6 +140,19 @@ def declared(platform: type[Platform], settings: Mapping[str, str]) -> tuple[Set
     return more(settings) if more else platform.settings
 
 
+def kept_secrets(platform: type[Platform], settings: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
+    """Those of the stored secrets that these settings still ask for: another definition may name others."""
+    known = _known(platform, settings)
+    return {name: reference for name, reference in secrets.items() if name in known}
+
+
+def _known(platform: type[Platform], settings: Mapping[str, str]) -> dict[str, Setting]:
+    try:
+        return {one.name: one for one in declared(platform, settings)}
+    except ConfigError as error:  # a definition that cannot be used, while somebody is there to give another
+        raise UsageError(str(error)) from None
+
+
 def filled(platform: type[Platform], settings: Mapping[str, str]) -> dict[str, str]:
     """Settings with the platform's defaults."""
     defaults = {one.name: one.default for one in declared(platform, settings) if one.default is not None}
@@ -152,6 +166,8 @@ def _checked(setting: Setting, value: str) -> str:
         return value.lower()
     if setting.choices and value not in setting.choices:
         raise UsageError(f"{setting.name} cannot be '{value}'{nearest(value, list(setting.choices))}")
+    if getattr(setting, "path", False) and ("/" in value or "." in value):  # cron runs in another folder
+        return str(Path(value).expanduser().absolute())
     return _checked_url(setting.name, value) if setting.url else value
 
 

@@ -40,6 +40,17 @@ def is_write(step: dict) -> bool:
     return step.get("write", step["method"] != "GET")
 
 
+def settings_of(data: dict, case: dict) -> dict:
+    """The settings of a case; {folder} is where the data files lie."""
+    given = {**data["settings"], **case.get("settings", {})}
+    return {key: value.replace("{folder}", str(FOLDER)) for key, value in given.items() if value is not None}
+
+
+def platform_of(name: str, data: dict, case: dict | None = None):
+    """The platform's class as the settings make it."""
+    return platforms.load(name).shaped(settings_of(data, case or {}))
+
+
 class Player:
     """The far side: answers the talk in order, and notes what was asked and should not have been.
 
@@ -49,7 +60,7 @@ class Player:
     def __init__(self, data: dict, case: dict, break_at: int | None = None, fault=None) -> None:
         self.talk = case["talk"]
         self.prelude = data.get("prelude", [])
-        self.settings = {**data["settings"], **case.get("settings", {})}
+        self.settings = settings_of(data, case)
         self.break_at, self.fault = break_at, fault
         self.at = 0
         self.problems: list[str] = []
@@ -149,7 +160,8 @@ class Stage:
         self.redactor = Redactor()
         self.vault = Vault(folder / "t.db.vault", locks_folder(path), self.redactor.add)
         self.trace = folder / "trace.jsonl"
-        cls = platforms.load(name)
+        settings = settings_of(data, case)
+        cls = platform_of(name, data, case)
         secrets = {**data.get("secrets", {}), **case.get("secrets", {})}
         references = {}
         for key, value in secrets.items():
@@ -161,7 +173,6 @@ class Stage:
         if cls.status_transfer is not None:
             wanted = case.get("status_transfer", cls.status_transfer == "with-tracking" or cls.status_transfer_default)
             transfer = "on" if wanted else "off"
-        settings = {**data["settings"], **case.get("settings", {})}
         self.integration = self.store.add_integration(
             Integration(0, "main", name, "created", True, transfer, settings, references)
         )

@@ -41,8 +41,10 @@ def _trigger(text: str) -> str:
     raise UsageError(f"--trigger is created, or status:NAME with your own name of the order status, not '{text}'")
 
 
-def _transfer(cls: type[Platform], wanted: bool | None) -> str:
-    """on | off | unavailable, as the platform allows it."""
+def _transfer(cls: type[Platform], wanted: bool | None, before: str = "") -> str:
+    """on | off | unavailable, as the platform allows it; what was `before` stays where nobody wants another."""
+    if wanted is None and before and (before == "unavailable") == (cls.status_transfer is None):
+        return before
     if cls.status_transfer is None:
         if wanted:
             raise UsageError(f"{cls.title} cannot mark an order as sent through its API; leave --status-transfer out")
@@ -126,6 +128,7 @@ def integration_add(
     name = _name(name)
     cls = platforms.load(platform_name)
     checked = check_settings(cls, _pairs(settings, "--set"), _pairs(secrets, "--secret"))
+    cls = cls.shaped(checked)
     new = Integration(0, name, cls.name, _trigger(trigger), not disabled, _transfer(cls, status_transfer), checked)
     references, prompted = _secrets(app, secrets)
     store = app.store(create=True)
@@ -265,7 +268,7 @@ def integration_edit(
     shipfwd integration edit shop --trigger status:Shipped --set notify_buyer=true
     """
     from shipfwd import platforms
-    from shipfwd.settings import check_settings
+    from shipfwd.settings import check_settings, kept_secrets
 
     if platform_name:
         raise UsageError("an integration cannot change its platform; remove it and add another")
@@ -273,15 +276,17 @@ def integration_edit(
     one = store.integration(name)
     cls = platforms.load(one.platform)
     merged = {**one.settings, **_pairs(settings, "--set")}
-    check_settings(cls, merged, {**one.secrets, **_pairs(secrets, "--secret")})
+    kept = kept_secrets(cls, merged, one.secrets)
+    merged = check_settings(cls, merged, {**kept, **_pairs(secrets, "--secret")})
+    cls = cls.shaped(merged)
     references, prompted = _secrets(app, secrets)
     changed = replace(
         one,
         name=_name(new_name) if new_name else one.name,
-        settings=check_settings(cls, merged, {**one.secrets, **references}),
-        secrets={**one.secrets, **references},
+        settings=merged,
+        secrets={**kept, **references},
         trigger=_trigger(trigger) if trigger else one.trigger,
-        status_transfer=_transfer(cls, status_transfer) if status_transfer is not None else one.status_transfer,
+        status_transfer=_transfer(cls, status_transfer, one.status_transfer),
     )
     store.save_integration(changed)
     if changed.settings != one.settings:

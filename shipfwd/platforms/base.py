@@ -159,6 +159,14 @@ class Platform:
         other.wire = wire
         return other
 
+    @classmethod
+    def shaped(cls, settings: Mapping[str, str]) -> type[Platform]:
+        """The class as these settings make it. Itself, unless what it declares stands in a file that they name.
+
+        Raises ConfigError when that file cannot be used.
+        """
+        return cls
+
     # ---- to implement -----------------------------------------------------------------------------------
 
     def check(self) -> str:
@@ -218,6 +226,13 @@ class Platform:
     def needs_look(self, parcels: Sequence[Parcel]) -> bool:
         """False only where a repeat is harmless and all that `forward` needs is known."""
         return True
+
+    def arrived(self, parcel: Parcel, seen: Seen, others: Sequence[Parcel]) -> bool | None:
+        """Where numbers cannot be read back: does the order's state tell that a lost write arrived? None: it cannot.
+
+        others   parcels of ours that are on this order, or may be, by writes of their own.
+        """
+        return None
 
     def renew_access(self, stale: str) -> bool:
         """After a 401: True when a new access token was fetched and the call is worth repeating once."""

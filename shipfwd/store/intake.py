@@ -165,7 +165,10 @@ class Intake:
         rows = self._store._read(
             "SELECT tracking_number, count(*) AS n FROM ("
             "  SELECT DISTINCT tracking_key, integration_id, order_id, tracking_number FROM temp.incoming"
-            "  WHERE tracking_key <> '') GROUP BY tracking_key HAVING n > ? ORDER BY n DESC LIMIT 5",
+            # Few can be: to tell all rows apart only to find none took a fifth of an import's time.
+            "  WHERE tracking_key IN (SELECT tracking_key FROM temp.incoming WHERE tracking_key <> ''"
+            "   GROUP BY tracking_key HAVING count(*) > ?1)"
+            ") GROUP BY tracking_key HAVING n > ?1 ORDER BY n DESC LIMIT 5",
             (MAX_ORDERS,),
         )
         return [(row["tracking_number"], row["n"]) for row in rows]

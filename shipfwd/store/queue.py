@@ -109,6 +109,7 @@ def _parcel(row: sqlite3.Row) -> Parcel:
         parse_stamp(row["created_at"]),
         items,
         row["remote_id"],
+        row["in_doubt_since"] is not None,
     )
 
 
@@ -535,9 +536,11 @@ class QueueStore(Connected):
             )
             self._journal(db, run_id, attempts)
 
-    def forwarded_of(self, integration_id: int, order: str) -> list[Claimed]:
+    def forwarded_of(self, integration_id: int, order: str, may_be: bool = False) -> list[Claimed]:
+        """The order's forwarded parcels; with `may_be` all that ever were, and those in doubt."""
+        which = "forwarded_at IS NOT NULL OR in_doubt_since IS NOT NULL" if may_be else "state = 'forwarded'"
         rows = self._read(
-            "SELECT * FROM shipments WHERE integration_id = ? AND order_id = ? AND state = 'forwarded' ORDER BY id",
+            f"SELECT * FROM shipments WHERE integration_id = ? AND order_id = ? AND ({which}) ORDER BY id",
             (integration_id, order),
         )
         return [_claimed(row, "forwarded") for row in rows]
