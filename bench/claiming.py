@@ -42,7 +42,7 @@ def filled(path: Path, history: int) -> Store:
             NUMBERS + "shipments (integration_id, order_id, carrier, tracking_number, tracking_original, tracking_key,"
             " state, created_at, added_at, added_run, due_at, forwarded_at, confirmed_at)"
             " SELECT 1, 'ORD-' || i, 'inpost',"
-            " '62' || i, '62' || i, '62' || i, :state, :now, :now, :run, :due,"
+            " '62' || i, '62' || i, '62' || i, :state, iif(:state = 'forwarded', :old, :now), :now, :run, :due,"
             " iif(:state = 'forwarded', :old, NULL), iif(:state = 'forwarded', :old, NULL) FROM n",
             names,
         )

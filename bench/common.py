@@ -41,7 +41,7 @@ def report(what: str, ours: float, peer: float, peer_name: str, goal: float) -> 
     """Print a line and return it: ratio of medians of one run."""
     ratio = ours / peer
     kept = "kept" if ratio <= goal else "MISSED"
-    print(f"{what:58} {ratio:6.2f} x {peer_name} (goal {goal:g}: {kept}; {ours * 1000:.0f} / {peer * 1000:.0f} ms)")
+    print(f"{what:58} {ratio:6.2f} x {peer_name} (goal {goal:.3g}: {kept}; {ours * 1000:.3g} / {peer * 1000:.3g} ms)")
     return {"what": what, "ratio": ratio, "peer": peer_name, "goal": goal}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import tempfile
 import threading
@@ -47,21 +48,32 @@ def cpu_of_children() -> float:
 
 
 def one(lines: list[str], base: str) -> dict[str, object]:
+    """`add` until it is forwarded, against one curl that makes the same two requests; by turns."""
+    shop = f"{base}/woocommerce/wp-json"
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "one.db"
         env = {**os.environ, **register(database, lines, "woocommerce", "--set", "mode=ast", "--no-status-transfer")}
-        seconds = []
-        for n in range(9):
-            begun = time.perf_counter()
-            subprocess.run(
-                [SHIPFWD, "-q", "--db", str(database), "add", f"{900000 + n}", f"62000000000000000000{n:04d}",
-                 "-i", "sim-woocommerce", "--carrier", "inpost"], check=True, env=env, capture_output=True,
-            )  # fmt: skip
-            seconds.append(time.perf_counter() - begun)
-        trips = 2 * LATENCY / 1000
-        over = sorted(seconds)[4] - trips
-        print(f"one shipment, add to forwarded: {over * 1000:.0f} ms more than its two round trips (goal 250 to 350)")
-        return {"what": "add to forwarded, over its round trips", "seconds": over}
+        login = ["-s", "-o", "/dev/null", "-u", f"{env['SIM_WOOCOMMERCE_CONSUMER_KEY']}:"]
+        login[-1] += env["SIM_WOOCOMMERCE_CONSUMER_SECRET"]
+        ours, peer = [], []
+        for n in range(900001, 900012):
+            number = f"62000000000000000000{n % 10000:04d}"
+            words = ["add", f"{n}", number, "-i", "sim-woocommerce", "--carrier", "inpost"]
+            sent = json.dumps({"tracking_provider": "InPost", "tracking_number": number})
+            look = [*login, f"{shop}/wc/v3/orders/{n + 100}"]
+            write = [*login, "-H", "Content-Type: application/json", "-d", sent]
+            write.append(f"{shop}/wc-ast/v3/orders/{n + 100}/shipment-trackings")
+            for seconds, command in (
+                (ours, [SHIPFWD, "-q", "--db", str(database), *words]),
+                (peer, ["curl", *look, "--next", *write]),
+            ):
+                begun = time.perf_counter()
+                subprocess.run(command, check=True, env=env, capture_output=True)
+                seconds.append(time.perf_counter() - begun)
+    over = statistics.median(ours[1:]) - statistics.median(peer[1:])  # the first asks for the shop's carriers, too
+    kept = "kept" if over <= 0.25 else "MISSED"
+    print(f"one shipment, add to forwarded: {over * 1000:.0f} ms more than curl (goal 250: {kept})")
+    return {"what": "add to forwarded, over curl", "seconds": over}
 
 
 def many(lines: list[str], base: str, flight: int, count: int) -> dict[str, object]:
@@ -89,14 +101,14 @@ def many(lines: list[str], base: str, flight: int, count: int) -> dict[str, obje
             check=True,
         )
         peer, peer_cpu = time.perf_counter() - begun, cpu_of_children() - cpu
-        print(f"{count} shipments, {flight} in flight, {LATENCY} ms: {peer / ours:.0%} of bare requests (goal 90 %)")
-        print(f"  CPU per shipment: {ours_cpu / peer_cpu:.2f} x bare requests (goal 1.5)")
-        return report(f"forwarding, {flight} in flight", ours, peer, "bare requests", 1 / 0.9)
+    print(f"{count} shipments, {flight} in flight, {LATENCY} ms: {peer / ours:.0%} of bare requests (goal 90 %)")
+    report(f"CPU of a shipment, {flight} in flight", ours_cpu / count, peer_cpu / count, "bare requests", 1.5)
+    return report(f"forwarding, {flight} in flight", ours, peer, "bare requests", 1 / 0.9)
 
 
 def main() -> list[dict[str, object]]:
     with stand_ins(LATENCY) as (base, lines):
-        return [one(lines, base), many(lines, base, 16, 1500), many(lines, base, 64, 3000)]
+        return [one(lines, base), many(lines, base, 16, 3000), many(lines, base, 64, 6000)]
 
 
 if __name__ == "__main__":

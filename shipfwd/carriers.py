@@ -393,7 +393,7 @@ def warnings(number: str, slug: str) -> list[str]:
         return [f"the check digit is wrong for a {NAMES[slug]} number of {wrong}: is a digit mistyped?"]
     if slug not in _SHAPES:
         return []
-    usual = "; ".join(words for _, _, words, _ in _shapes(slug))
+    usual = "; ".join(dict.fromkeys(words for _, _, words, _ in _shapes(slug)))
     said = [f"{NAMES[slug]} numbers look otherwise ({usual}); this has {len(number)} characters"]
     if others := [guess for guess in detect(number) if guess.certainty == "sure"]:
         said.append(f"it looks like a number of {NAMES[others[0].carrier]}: {others[0].why}")

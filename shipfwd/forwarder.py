@@ -37,6 +37,7 @@ from shipfwd.http import Channel, Talk, WouldSend
 from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
+from shipfwd.settings import named
 
 EQUAL_ERRORS = 5  # in a row, naming no order: the integration rests for this run
 NOT_READY = 3600.0  # seconds until an order that cannot be shipped yet is looked at again
@@ -503,7 +504,8 @@ class Forwarder:
             if not self.resting:
                 self.resting = str(error)
                 self.run.tally.codes.add(error.exit_code)
-                self.run.tally.told.append(f"{self.integration.name}: {error}; its shipments stay pending")
+                said = named(str(error), self.integration.name)
+                self.run.tally.told.append(f"{self.integration.name}: {said}; its shipments stay pending")
                 if not self.run.dry and self.only_run is None and not isinstance(error, StoreFailed):
                     self.run.tally.touched.update(self.store.due_ids(self.integration.id))
             self._news.notify_all()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from shipfwd.errors import Interrupted
+from shipfwd.errors import Interrupted, UsageError
 from shipfwd.files import lives, locks_folder, private_dir, private_file
 from shipfwd.models import STATES
 from shipfwd.store import Store
@@ -58,6 +58,7 @@ class Run:
     ) -> None:
         self.store, self.clock, self.dry = store, clock, dry
         self.tally = Tally()
+        self.shown: dict[str, int] = {}  # the counts that were printed
         self.done = 0  # settled so far, for the progress line
         self._stop = threading.Event()
         self._signal = 0
@@ -75,11 +76,13 @@ class Run:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         return self
 
-    def __exit__(self, kind: object, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         if self._fd >= 0:
             try:
                 if kind is None:
-                    self.store.end_run(self.id, self.tally.exit_code, self.counts())
+                    self.store.end_run(self.id, self.tally.exit_code, self.shown or self.counts())
+                elif issubclass(kind, UsageError):
+                    self.store.end_run(self.id, kind.exit_code, {})  # nothing was done
             finally:
                 # The file goes first: whoever finds no file knows that the run is over.
                 (self._folder / f"run-{self.id}").unlink(missing_ok=True)

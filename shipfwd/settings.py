@@ -57,7 +57,7 @@ class Config:
     stored: Mapping[str, str]
 
     def text(self, key: str) -> str:
-        return self.stored.get(key, CONFIG[key][0])
+        return self.stored.get(key) or CONFIG[key][0]
 
     @property
     def zone(self) -> schedule.ZoneInfo:
@@ -85,10 +85,19 @@ def check_config(key: str, value: str) -> str:
     if key not in CONFIG:
         raise UsageError(f"there is no setting '{key}'{nearest(key, CONFIG)}")
     value = value.strip()
-    if value or CONFIG[key][0]:
+    if value:
         checked = CONFIG[key][1](value)
         return checked if isinstance(checked, str) else value
     return value
+
+
+def named(text: str, integration: str) -> str:
+    """A sentence whose next step is about an integration, with its name: adapters do not know it."""
+    import re
+    import shlex
+
+    step = r"(shipfwd integration (?:login|check))(?=$|[;,.)])"
+    return re.sub(step, lambda found: f"{found[1]} {shlex.quote(integration)}", text)
 
 
 def nearest(word: str, words: Mapping[str, object] | list[str]) -> str:

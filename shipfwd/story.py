@@ -159,6 +159,8 @@ def _next(row: Mapping[str, Any], config: Config, now: datetime) -> Iterator[str
     if state == "waiting":
         if not row["enabled"]:
             yield f"nothing, while forwarding is off; its window ends {schedule.local(ends, zone)}."
+        elif ends < now:
+            yield "the next run lets it expire; it is too old to be sent without your word."
         elif ends < slot:
             yield f"it expires: its window ends {schedule.local(ends, zone)}, and the next sweep is at {at}."
         else:
@@ -168,14 +170,20 @@ def _next(row: Mapping[str, Any], config: Config, now: datetime) -> Iterator[str
     elif state == "pending":
         yield f"the sweep of {at} sends it" + ("." if wanted and not row["due_at"] else ", or any run before.")
     elif state == "retrying":
+        if not row["next_attempt_at"]:
+            yield "the next run asks the platform what it has."
+            return
         what = "looked up" if row["in_doubt_since"] else "tried again"
-        when = local(row["next_attempt_at"], zone) or "soon"
+        when = local(row["next_attempt_at"], zone)
         yield f"it is {what} by the first run after {when} (a full sweep comes at {at})."
     elif state == "sending":
         yield "a run holds it right now; look again in a minute."
     elif state == "forwarded":
         if not row["confirmed_at"]:
             yield f"a sweep reads it back, by {at} at the latest where the platform has answered by then."
+        elif row["sent_state"] == "wanted":
+            when = local(row["sent_next_at"], zone)
+            yield "the order is marked as sent " + (f"by the first run after {when}." if when else "by a later run.")
         else:
             yield "nothing; it is done."
     elif state == "blocked":
@@ -193,8 +201,10 @@ def _can(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a person can do: lines to copy, and what each does."""
     number, state = row["id"], row["state"]
     name, order = shlex.quote(row["integration"]), shlex.quote(row["order_id"])
-    if state == "waiting" and row["enabled"]:
-        wanted = row["trigger"].partition(":")[2].strip()
+    wanted = row["trigger"].partition(":")[2].strip()
+    if state == "waiting" and row["enabled"] and not wanted:
+        pass
+    elif state == "waiting" and row["enabled"]:
         yield f"shipfwd order move {order} --to {shlex.quote(wanted)} -i {name}", "then the next sweep sends it"
     elif state == "waiting":
         yield f"shipfwd integration enable {name}", "switch forwarding on"
@@ -204,7 +214,7 @@ def _can(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"shipfwd carriers map -i {name} {shlex.quote(row['carrier'])}=THEIRS", "say what they call the carrier"
     if state in ("waiting", "pending", "retrying", "failed", "blocked", "expired", "dropped"):
         yield f"shipfwd forward {number}", "now, whatever it waits for"
-        if state != "dropped":
+        if state != "dropped" and not row["in_doubt_since"]:
             yield f"shipfwd drop {number}", "never send it"
     elif state == "forwarded":
         yield f"shipfwd forward {number} --again", "look there, and send it only if it is absent"

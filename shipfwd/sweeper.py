@@ -14,6 +14,7 @@ from shipfwd.errors import Interrupted, ShipfwdError, TryLater, UsageError
 from shipfwd.files import ran_out
 from shipfwd.models import Claimed, Integration, stamp
 from shipfwd.runs import Run
+from shipfwd.settings import named
 
 if TYPE_CHECKING:  # requests is imported only once there is something to send
     from shipfwd.forwarder import Desk
@@ -146,7 +147,7 @@ def each(run: Run, assembly: Assembly, integrations: Iterable[Integration], work
         except Interrupted:
             pass
         except ShipfwdError as error:
-            _note(run, f"{integration.name}: {error}", error)
+            _note(run, f"{integration.name}: {named(str(error), integration.name)}", error)
         except Exception as error:  # a bug; the other integrations go on
             import traceback
 

@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from support import Clock, Filled, Shop
+
+# The same examples each time, however slow the machine is.
+hypothesis.settings.register_profile("shipfwd", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("shipfwd")
 
 _OURS = re.compile("SHIPFWD_|XDG_|NO_COLOR|FORCE_COLOR|COLUMNS|.*_PROXY$|.*_CA_BUNDLE$", re.IGNORECASE)
 

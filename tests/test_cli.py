@@ -518,6 +518,26 @@ def test_a_read_only_database_is_3_to_write_to(shop):
     assert done.exit_code == 0
 
 
+def test_a_locked_database_is_3_and_a_sentence(shop):
+    shop.add()
+    put(shop, "101")
+
+    class Impatient(App):
+        def store(self, create: bool = False):
+            store = super().store(create)
+            store._db.execute("PRAGMA busy_timeout = 20")
+            return store
+
+    with closing(sqlite3.connect(shop.db, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for args in (["sweep"], ["drop", "1"], ["config", "set", "timezone", "UTC"]):
+            done = CliRunner().invoke(cli, args, obj=Impatient(shop.clock))
+            assert done.exit_code == 3, args
+            assert "has kept the database" in done.stderr
+        assert CliRunner().invoke(cli, ["status"], obj=Impatient(shop.clock)).exit_code == 0, "reading goes on"
+    assert shop.run("sweep").code == 0
+
+
 def test_a_full_disk_is_3_and_loses_nothing(shop):
     shop.add()
     rows = "\n".join(f"{n},{number(n)},inpost" for n in range(1, 3000))
@@ -823,7 +843,10 @@ def test_three_days_after_its_creation_a_shipment_is_not_sent(shop):
     put(shop, "101")
     shop.clock.forward(hours=72, seconds=1)
     shop.run("order", "move", "101", "--to", "Shipped", "-i", "shop")
-    assert shop.run("sweep").code == 0
+    said = shop.run("-q", "sweep")
+    assert said.code == 1, "it will not arrive unless someone acts"
+    assert "later than 72 hours" in said.err
+    assert shop.run("-q", "sweep").code == 0, "told once"
     assert shop.states() == {"101": "expired"}
     assert shop.json("forward", "1")["forwarded"] == 1, "a person may"
 

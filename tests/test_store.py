@@ -858,6 +858,18 @@ def test_a_shipment_in_doubt_is_never_given_up(filled, clock):
     assert filled.store.give_up(shop.id) == []
 
 
+def test_an_order_that_may_not_be_marked_yet_is_no_work(filled):
+    """Else every sweep would load all that it needs to talk to the platform, for nothing."""
+    shop = filled.integration(status_transfer="on")
+    one, two = filled.put(shop, row("101", "ONE0001"), row("101", "TWO0001", line=2))
+    filled.change("UPDATE orders SET sent_state = 'wanted'")
+    filled.change("UPDATE shipments SET state = 'forwarded', confirmed_at = '', forwarded_at = '' WHERE id = ?", one)
+    filled.change("UPDATE shipments SET state = 'failed' WHERE id = ?", two)
+    assert not filled.store.has_work(shop)
+    filled.store.by_hand(two, "dropped", "cancelled")
+    assert filled.store.has_work(shop)
+
+
 def test_a_settled_shipment_still_wants_its_order_marked(filled):
     shop = filled.integration(status_transfer="on")
     (one,) = filled.put(shop, row("101", "ONE0001"))

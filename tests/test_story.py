@@ -85,7 +85,7 @@ NOW, BEFORE, LATER = "2026-11-23T12:00:00Z", "2026-11-23T11:00:00Z", "2026-11-23
                 "  shipfwd settle 1 --arrived  or --not-arrived, once you looked there",
             ],
         ),
-        ({"state": "sending"}, ["Next: a run holds it right now; look again in a minute."]),
+        ({"state": "sending"}, ["Next: the next run asks the platform what it has."]),
         (
             {"state": "forwarded", "forwarded_at": NOW},
             [

@@ -30,7 +30,9 @@ def prune(app: App, older_than: int, form: str) -> None:
     if form != "table":
         views.emit_one(done._asdict(), form, app.out)
     else:
-        app.say(f"{done.lines} journal lines of {done.shipments} shipments deleted, {done.bytes / 1e6:.1f} MB given back")
+        app.say(
+            f"{done.lines} journal lines of {done.shipments} shipments deleted, {done.bytes / 1e6:.1f} MB given back"
+        )
 
 
 @click.command()

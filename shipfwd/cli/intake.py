@@ -102,7 +102,7 @@ def add(
 
 def _say_known(app: App, arrived: Arrived) -> None:
     for sentence in arrived.too_late:
-        app.say(sentence)
+        app.say(sentence.removeprefix("line 0: "))
     if arrived.known and not arrived.added:
         app.say(f"{arrived.known} known already; nothing new")
 

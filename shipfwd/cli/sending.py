@@ -23,6 +23,7 @@ def finish(app: App, run: Run, assembly: Assembly, form: str, counts: dict[str, 
     """Say what a run has to say; its exit code. Called inside the run, when the work is done."""
     from shipfwd import sweeper
 
+    run.shown = counts
     if not run.dry:
         sweeper.warn(run, assembly, run.store.integrations())
     for sentence in run.tally.talk:

@@ -337,6 +337,8 @@ def integration_check(app: App, names: tuple[str, ...], form: str) -> None:
     \b
     shipfwd integration check shop
     """
+    from shipfwd.settings import named
+
     store = app.working_store()
     rows, codes = [], set()
     with app.assembly(store) as assembly:
@@ -347,11 +349,11 @@ def integration_check(app: App, names: tuple[str, ...], form: str) -> None:
                 assembly.identify(one, identity)
                 row["identity"] = identity
             except ShipfwdError as error:
-                row |= {"ok": False, "message": str(error)}
+                row |= {"ok": False, "message": named(str(error), one.name)}
                 codes.add(
                     error.exit_code if error.exit_code in (3, 4) else 1 if isinstance(error, PlatformError) else 3
                 )
-                app.complain(f"{one.name}: {error}")
+                app.complain(f"{one.name}: {row['message']}")
             rows.append(row)
     if form != "table" or not app.quiet:
         shown = rows if form != "table" else [{**row, "_style": "green" if row["ok"] else "red"} for row in rows]
@@ -439,6 +441,9 @@ def platforms(app: App, name: str | None, form: str) -> None:
         views.emit(settings, ("setting", "kind", "default", "help"), form, app.out)
 
 
+PARCELS = ("many", "joined", "items", "one")
+
+
 def _platform_row(cls: type[Platform]) -> dict[str, Any]:
     rate = ", ".join(f"{one.calls:g} per {one.seconds:g} s" for one in cls.rates) or "not published"
     status_transfer = "unavailable" if cls.status_transfer is None else cls.status_transfer
@@ -447,9 +452,9 @@ def _platform_row(cls: type[Platform]) -> dict[str, Any]:
         "title": cls.title,
         "tracking": True,
         "status_transfer": status_transfer,
-        "read_back": cls.read_back,
-        "parcels": cls.parcels if isinstance(cls.parcels, str) else "by mode",
-        "correct": (cls.correct if isinstance(cls.correct, str) else "by mode") if cls.correct is not None else None,
+        "read_back": cls.read_back is True,
+        "parcels": cls.parcels if cls.parcels in PARCELS else cls.parcels_usual,
+        "correct": cls.correct if cls.correct is None or isinstance(cls.correct, str) else "replace",
         "rate": rate,
         "carriers": len(cls.carriers) if isinstance(cls.carriers, dict) else 0,
         "read_on": cls.read_on,

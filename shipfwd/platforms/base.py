@@ -131,6 +131,7 @@ class Platform:
 
     # What a write means there
     parcels: str = "many"  # many | joined | items | one
+    parcels_usual: ClassVar[str] = "one"  # what `platforms` lists where `parcels` hangs on the account
     together: bool = False  # several parcels of an order go in one write
     proof: str = "answer"  # answer: the reply carries the number | read: a later look proves it
     repeat: str = "doubles"  # doubles | harmless

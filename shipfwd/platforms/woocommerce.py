@@ -91,6 +91,8 @@ class WooCommerce(Trackings):
     def known_mode(self) -> str:
         return self.values["mode"] if self.values["mode"] != "auto" else self.cache.get("mode") or ""
 
+    parcels_usual = "many"  # with a tracking plugin
+
     @property
     def parcels(self) -> str:  # type: ignore[override]
         return {"meta": "joined", "fulfillments": "items"}.get(self.known_mode, "many")

@@ -326,8 +326,8 @@ class IntakeStore(Connected):
             {"i": integration_id, "o": order},
         )
         best = difflib.get_close_matches(order, [row["order_id"] for row in near], n=1, cutoff=0.4)
-        hint = f"; did you mean '{best[0]}'?" if best else "; see: shipfwd order list"
-        return f"no order '{order}' is known at this integration{hint} Nothing was moved."
+        hint = f"did you mean '{best[0]}'? " if best else "see: shipfwd order list. "
+        return f"no order '{order}' is known at this integration; {hint}Nothing was moved"
 
     def orders(self, integration_id: int | None = None, limit: int | None = None) -> list[dict[str, Any]]:
         """The newest orders, as `order list` shows them."""

@@ -295,14 +295,15 @@ class QueueStore(Connected):
         live = (
             due,
             "SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'blocked'",
-            "SELECT 1 FROM orders INDEXED BY orders_wanted WHERE integration_id = :i AND sent_state = 'wanted'",
         )
         always = (
             doubt,
             "SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'forwarded' AND confirmed_at IS NULL",
         )
         queries = always + (live if integration.enabled else ())
-        return any(self._read(f"{query} LIMIT 1", names) for query in queries)
+        if any(self._read(f"{query} LIMIT 1", names) for query in queries):
+            return True
+        return integration.enabled and bool(self.wanted_sent(integration, 1))
 
     def blocked(self, integration_id: int) -> list[Claimed]:
         """The blocked shipments, to be examined again."""
@@ -630,6 +631,7 @@ class QueueStore(Connected):
         confirmed   the answer, or a look, showed the new number.
         """
         with self._write() as db:
+            before = db.execute("SELECT reason FROM shipments WHERE id = ?", (one.id,)).fetchone()["reason"]
             db.execute(
                 "UPDATE shipments SET tracking_number = ?, tracking_original = ?, tracking_key = ?, tracking_url = '',"
                 " reason = ?, confirmed_at = iif(?, ?, NULL), remote_id = iif(?7 <> '', ?7, remote_id)"
@@ -638,7 +640,7 @@ class QueueStore(Connected):
                     number,
                     original,
                     tracking_key(number),
-                    f"replaces {one.parcel.tracking_number}",
+                    f"replaces {one.parcel.tracking_number}" + (f"; {before}" if "marking as sent" in before else ""),
                     confirmed,
                     stamp(self.clock()),
                     remote_id,

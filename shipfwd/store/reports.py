@@ -21,7 +21,8 @@ _STATUS = """
 SELECT s.id, i.name AS integration, i.platform, s.order_id, o.status AS order_status, o.status_key, s.carrier,
     s.tracking_number, s.tracking_original, s.tracking_url, s.items, s.state, s.reason, s.kind, s.created_at, s.due_at,
     s.forwarded_at, s.confirmed_at, s.status_sent_at, s.attempts, s.next_attempt_at, s.in_doubt_since, s.remote_id,
-    s.told, s.added_at, s.added_run, i.status_transfer, i.enabled, i."trigger", i.id AS integration_id, s.run_id
+    s.told, s.added_at, s.added_run, i.status_transfer, i.enabled, i."trigger",
+    i.id AS integration_id, s.run_id, o.sent_state, o.sent_next_at
 FROM shipments AS s JOIN integrations AS i ON i.id = s.integration_id
 JOIN orders AS o ON o.integration_id = s.integration_id AND o.order_id = s.order_id
 """
@@ -128,7 +129,7 @@ class ReportStore(Connected):
     def oldest(self) -> str:
         """When a shipment must have been created to become due now."""
         rows = self._read("SELECT value FROM config WHERE key = 'window_hours'")
-        return stamp(self.clock() - timedelta(hours=float(rows[0]["value"] if rows else 72)))
+        return stamp(self.clock() - timedelta(hours=float(rows[0]["value"] or 72 if rows else 72)))
 
     def due_ids(self, integration_id: int, limit: int = 100_000) -> list[int]:
         """What is due and not done at an integration."""

@@ -202,7 +202,9 @@ def create(path: Path) -> None:
     if not path.parent.is_dir():
         private_dir(path.parent)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.fchmod(fd, 0o600)  # an empty file may have been there
+        os.close(fd)
     except OSError as error:
         raise ConfigError(f"cannot create the database {path}: {error.strerror}") from None
 

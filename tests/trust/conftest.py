@@ -22,6 +22,13 @@ def nursery(_nursery, tmp_path) -> park.Nursery:
     return _nursery
 
 
+@pytest.fixture
+def shop(shop, sim) -> Any:
+    """The merchant's clock and the platforms' show the same time."""
+    sim.advance(shop.clock().timestamp() - sim.now())
+    return shop
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if not park.FIGURES:
         return

@@ -24,7 +24,8 @@ from shipfwd.models import Rate
 
 LONG = os.environ.get("SHIPFWD_TRUST") == "long"
 SEED = int(os.environ.get("SHIPFWD_TRUST_SEED", "20261124"))
-PLATFORMS = sorted(set(simulator.names()) & set(platforms.names()))
+UNFINISHED = {"arena"}  # http with a definition that still says TODO; http is here
+PLATFORMS = sorted(set(simulator.names()) & set(platforms.names()) - UNFINISHED)
 ROOT = Path(__file__).parents[2]
 
 FIGURES: list[dict[str, Any]] = []  # what `pytest` prints at the end, see conftest.py
@@ -48,6 +49,7 @@ _ORDERS = {
     "amazon": lambda n: f"902-1106328-{n:07d}",
     "ebay": lambda n: f"12-{n // 100000:05d}-{n % 100000:05d}",
     "erli": lambda n: f"240101x{n:06d}",
+    "kaufland": lambda n: f"M{n:06d}",
     "etsy": lambda n: str(3_000_000_000 + n),
     "shopify": lambda n: f"#{n}",
 }
@@ -64,7 +66,7 @@ def number(platform: str, n: int, parcel: int = 0) -> str:
     return f"{PLATFORMS.index(platform):02d}{n:010d}{parcel}U"
 
 
-CARRIERS = {"mirakl": "ups", "magento": "ups"}
+CARRIERS = {"mirakl": "ups", "magento": "ups", "kaufland": "ups"}
 
 
 def carrier(platform: str) -> str:
@@ -147,6 +149,11 @@ class Verdict:
     untrue: list[Any] = field(default_factory=list)
     person: list[Any] = field(default_factory=list)
     doubt: list[Any] = field(default_factory=list)
+
+    @property
+    def unsettled(self) -> list[Any]:
+        """Red or in doubt where the platform could be asked; where nothing can be read only a person can tell."""
+        return [one for one in self.person + self.doubt if platforms.load(one[0]).read_back]
 
     def check(self) -> None:
         assert not self.lost, self.lost[:5]

@@ -13,7 +13,7 @@ from park import LONG
 
 from shipfwd.simulator.server import Simulator
 
-SECONDS = 120 if LONG else 5
+SECONDS = 120 if LONG else 3
 AT_ONCE = 8
 
 

@@ -70,6 +70,9 @@ def test_a_success_that_stored_nothing_is_found(platform, sim, shop, lied_to):
         assert row["reason"] == "accepted, not read back yet"
         later(sim, shop)
         (row,) = shop.json("status", "--all")
+    if not park.platforms.load(platform).read_back:  # nothing can be read there: it never counts as confirmed
+        assert (row["confirmed_at"], verdicts(shop)[0]) == (None, 4)
+        return
     harmless = park.platforms.load(platform).repeat == "harmless" or platform == "empik"
     if harmless and row["state"] != "failed":  # by then it was sent once more
         later(sim, shop)
@@ -84,7 +87,7 @@ def test_a_number_that_is_gone_later_is_reported_and_never_sent_again(platform, 
     one = lied_to(platform, lie=False)
     later(sim, shop)
     (row,) = shop.json("status", "--all")
-    assert row["confirmed_at"], row
+    assert bool(row["confirmed_at"]) is bool(park.platforms.load(platform).read_back), row
     before = len(sim.requests)
     stand = sim.platform(platform)
     orders, stand.orders = stand.orders, {}
@@ -96,7 +99,7 @@ def test_a_number_that_is_gone_later_is_reported_and_never_sent_again(platform, 
     later(sim, shop)
     assert stand.numbers(one.order) == []
     assert orders[one.order].id == one.order
-    assert len(sim.requests) > before
+    assert len(sim.requests) > before or not park.platforms.load(platform).read_back
 
 
 @pytest.mark.parametrize("platform", ["allegro", "woocommerce"])

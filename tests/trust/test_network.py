@@ -182,8 +182,8 @@ def test_no_fault_of_the_network_loses_or_doubles_a_number(platform, sim, shop, 
         places = range(len(calls)) if LONG else (0, write)
         cases = [(name, skip) for name in FAULTS for skip in places]
         if not LONG:
-            few = [*chance.sample(list(FAULTS), 8), *(f"another type {n}" for n in range(3))]
-            cases = [(name, write) for name in few] + [(name, 0) for name in few[6:]]
+            few = [*chance.sample(list(FAULTS), 6), *(f"another type {n}" for n in range(2))]
+            cases = [(name, write) for name in few] + [(name, 0) for name in few[5:]]
         for n, (name, skip) in enumerate(cases, 3):
             one, done = send(n, name, FAULTS[name], skip)
             where = f"{name} at {calls[skip][:60]}"
@@ -222,5 +222,5 @@ def test_no_fault_of_the_network_loses_or_doubles_a_number(platform, sim, shop, 
     first.check()
     verdict.check()
     assert set(persons) <= {"failed"}, json.dumps(persons, indent=1)
-    assert not verdict.person + verdict.doubt, json.dumps([verdict.person, verdict.doubt], indent=1)
+    assert not verdict.unsettled, json.dumps(verdict.unsettled, indent=1)
     assert park.incomplete_journal(shop.db) == []

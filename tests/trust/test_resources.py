@@ -22,7 +22,7 @@ def test_a_full_disk_or_no_descriptors_left_lose_nothing_and_double_nothing(what
             nursery.add(db, sim, platform)
         assert nursery.run(db, "config", "set", "in_doubt_seconds", "1") == 0
         due, codes = [], {}
-        for n in range(60 if LONG else 12):
+        for n in range(60 if LONG else 5):
             some = park.dues("allegro", 10 * n, 3) + park.dues("shopware", 10 * n, 3)
             due += some
             assert nursery.run(db, "import", "--no-forward", park.as_file(tmp_path / "a.csv", some)) == 0, nursery.said
@@ -138,7 +138,7 @@ def test_a_file_that_is_hard_to_read_is_refused_or_read_and_never_a_bug(kind, sh
 
 
 def test_memory_does_not_grow_with_what_is_due(nursery, tmp_path):
-    rows, db = 1_000_000 if LONG else 60_000, tmp_path / "t.db"
+    rows, db = 1_000_000 if LONG else 30_000, tmp_path / "t.db"
     with Simulator(auto_orders=True) as sim:
         nursery.add(db, sim, "shopware")
         file = tmp_path / "a.csv"

@@ -31,6 +31,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.filled.store
         self.shop = self.filled.integration(trigger=trigger)
         self.known, self.held, self.left, self.lines = set(), {}, set(), 0
+        for order in (1, 2, 3):
+            self.put(order, 1, "Packed")
 
     def teardown(self):
         if hasattr(self, "store"):
@@ -106,9 +108,11 @@ class StoreMachine(RuleBasedStateMachine):
         claims = self.held.pop(run, {})
         self.store.release(run, claims.values())
 
-    @rule(run=consumes(runs))
-    def dies(self, run):
-        """Its process is gone; the next run takes back what it held."""
+    @rule(run=consumes(runs), data=st.data(), sending=st.booleans())
+    def dies(self, run, data, sending):
+        """Its process is gone, perhaps while a write was on its way; the next run takes back what it held."""
+        if sending:
+            self.leaves(run, data)
         held = self.held.pop(run, {})
         assert self.store.take_back(run) == len(held)
         now = self.stored()

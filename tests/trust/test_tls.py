@@ -84,7 +84,9 @@ def send_through(url, platform, sim, shop, monkeypatch):
     bundle = shop.folder / "authority.pem"
     AUTHORITY.cert_pem.write_to_path(str(bundle))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    stand = sim.platform(platform)
     words, env = park.credentials(sim, platform)
+    stand.base_url = stand.base_url.replace(sim.url, url)  # an address may be part of a signature
     for key, value in env.items():
         monkeypatch.setenv(key, value)
     assert shop.run("integration", "add", *(word.replace(sim.url, url) for word in words)).code == 0

@@ -1,0 +1,93 @@
+"""How big a million shipments with their journal are, and what `prune` gives back while others write.
+
+100,000 shipments are forwarded in the store itself, with a journal as a look and a write leave it; the size of a
+million is ten times that.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from claiming import filled
+
+from shipfwd.models import Attempt, Exchange
+from shipfwd.store import Store, opened
+
+SHIPMENTS = 100_000
+QUESTION = '{"tracking_provider":"InPost","tracking_number":"620000000000000000000001"}'
+ANSWER = '{"tracking_id":"a1b2c3","tracking_provider":"InPost","tracking_number":"6200000000000000000001","_links":{}}'
+FIELDS = "POST", "https://shop.example/wp-json/wc-ast/v3/orders/100001/shipment-trackings", QUESTION
+
+
+def journal(path: Path, store: Store) -> None:
+    """The lines that a shipment gets: the look, the write that left, its answer, the outcome."""
+    then = datetime.now(UTC) - timedelta(days=9)
+    run = store.begin_run("bench")
+    look = Exchange(then, "GET", FIELDS[1], "", 200, "(one answer for 100 orders)", False)
+    left = Exchange(then, *FIELDS, None, "", True, "about to leave")
+    answer = Exchange(then, *FIELDS, 201, ANSWER, True)
+    for first in range(1, SHIPMENTS + 1, 5000):
+        store.leave(
+            run,
+            [
+                line
+                for one in range(first, first + 5000)
+                for line in (
+                    Attempt(one, "look", "answered", "", look),
+                    Attempt(one, "forward", "left", "", left),
+                    Attempt(one, "forward", "answered", "", answer),
+                    Attempt(one, "forward", "accepted", "", Exchange(then, "", "", "", None, "", True)),
+                )
+            ],
+        )
+    store.checkpoint()
+
+
+def main() -> list[dict[str, object]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "size.db"
+        filled(path, SHIPMENTS).close()
+        bare = path.stat().st_size
+        store = Store(path, opened(path), lambda: datetime.now(UTC))
+        journal(path, store)
+        whole = path.stat().st_size
+        waits, over = [], threading.Event()
+
+        def write() -> None:
+            """What another process sees: a commit every few milliseconds."""
+            other = sqlite3.connect(path, timeout=30, isolation_level=None)
+            while not over.is_set():
+                begun = time.perf_counter()
+                other.execute("INSERT OR REPLACE INTO config VALUES ('bench', ?)", (str(begun),))
+                waits.append(time.perf_counter() - begun)
+                time.sleep(0.005)
+            other.close()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        begun = time.perf_counter()
+        done = store.prune(timedelta(days=7))
+        took = time.perf_counter() - begun
+        over.set()
+        writer.join()
+        store.checkpoint()
+        after = path.stat().st_size
+        store.close()
+    per = 10**6 / SHIPMENTS / 1e6
+    print(f"a million shipments: {bare * per:.0f} MB, with their journal {whole * per:.0f} MB")
+    print(
+        f"prune of {done.lines:,} lines: {took:.1f} s; {(whole - after) / 1e6:.0f} of {(whole - bare) / 1e6:.0f} MB back"
+    )
+    waits.sort()
+    median, longest = waits[len(waits) // 2] * 1000, waits[-1] * 1000
+    print(f"a commit of another process meanwhile: median {median:.1f} ms, longest {longest:.0f} ms")
+    return [{"what": "MB per million shipments", "bare": bare * per, "with journal": whole * per}]
+
+
+if __name__ == "__main__":
+    main()
