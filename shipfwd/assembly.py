@@ -19,8 +19,8 @@ from shipfwd.store import Store
 from shipfwd.vault import Redactor, Reference, Vault, parse_reference, resolve
 
 if TYPE_CHECKING:
-    from shipfwd.forwarder import Desk
     from shipfwd.http import Channel, Network
+    from shipfwd.verdicts import Desk
 
 
 class Secrets(Mapping[str, str]):
@@ -147,8 +147,8 @@ class Assembly:
 
     def desk(self, integration: Integration, tokens: Tokens | None = None) -> Desk:
         """The integration ready to work. Raises ConfigError or UsageError when its setup does not hold any more."""
-        from shipfwd.forwarder import Desk
         from shipfwd.http import Channel, Talk
+        from shipfwd.verdicts import Desk
 
         cls = platforms.load(integration.platform).shaped(integration.settings)
         values = filled(cls, integration.settings)

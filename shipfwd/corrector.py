@@ -16,11 +16,11 @@ from shipfwd.errors import (
     TryLater,
     UsageError,
 )
-from shipfwd.forwarder import Desk
 from shipfwd.http import Talk, WouldSend
 from shipfwd.models import Attempt, Claimed, Receipt, Seen, normalise, tracking_key
 from shipfwd.runs import Run
 from shipfwd.unseen import remembered, written
+from shipfwd.verdicts import Desk
 
 
 def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:

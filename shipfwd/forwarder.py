@@ -7,54 +7,37 @@ from __future__ import annotations
 
 import re
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from shlex import quote
+from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
-from shipfwd import schedule, unseen
+from shipfwd import unseen
 from shipfwd.errors import (
     CarrierNotAccepted,
     ConfigError,
     Interrupted,
     NotOurs,
-    NotReady,
     NumberNotAccepted,
     OrderNotFound,
-    OutcomeUnknown,
     PlatformError,
-    Refused,
-    Rejected,
-    ShipfwdError,
     StoreFailed,
     TryLater,
 )
 from shipfwd.files import ran_out
-from shipfwd.http import Channel, Talk, WouldSend
-from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
+from shipfwd.http import Talk, WouldSend
+from shipfwd.marking import Marking
+from shipfwd.models import Attempt, Claimed, Exchange, Seen, Settlement
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
-from shipfwd.settings import named
+from shipfwd.verdicts import Desk
 
 EQUAL_ERRORS = 5  # in a row, naming no order: the integration rests for this run
-NOT_READY = 3600.0  # seconds until an order that cannot be shipped yet is looked at again
 NAMES_AN_ORDER = (
     "OrderNotFound", "CarrierNotAccepted", "NumberNotAccepted", "NotOurs", "NotReady", "InDoubt", "OneNumber",
     "NeedsItems",
 )  # fmt: skip
-ROUNDED = timedelta(microseconds=999_999)  # times are stored in whole seconds; a doubt must not end too early
-UNREAD = "accepted, not read back yet"
-
-
-class OneNumber(PlatformError):
-    """The order shows a single number and has one of ours: this parcel can never be shown there."""
-
-
-class NeedsItems(PlatformError):
-    """A further parcel of an order, where the platform must know what lies in it."""
 
 
 class Task(NamedTuple):
@@ -70,23 +53,7 @@ class Task(NamedTuple):
     looks: tuple[Exchange, ...] = ()
 
 
-@dataclass(frozen=True)
-class Desk:
-    """One integration ready to work: its adapter, its connections, and what holds for it."""
-
-    integration: Integration
-    platform: Platform
-    channel: Channel
-    doubt_seconds: float
-    concurrency: int
-    random: Callable[[], float]
-
-    @property
-    def marks(self) -> bool:
-        return self.integration.status_transfer == "on" and self.platform.status_transfer == "separate"
-
-
-class Forwarder:
+class Forwarder(Marking):
     """Works off one integration's share of a run.
 
     only_run   only what that run added (import, add).
@@ -96,15 +63,11 @@ class Forwarder:
     def __init__(
         self, run: Run, desk: Desk, only_run: int | None = None, chosen: list[list[Claimed]] | None = None
     ) -> None:
-        self.run, self.desk, self.store = run, desk, run.store
-        self.integration, self.platform = desk.integration, desk.platform
-        self.only_run = only_run
-        self.resting = ""
+        super().__init__(run, desk, only_run)
         self._queue: deque[Task] = deque()
         self._chosen = chosen
         self._exhausted = False
         self._feeding = False
-        self._news = threading.Condition()
         self._last_error, self._equal = "", 0
 
     # ---- the loop ---------------------------------------------------------------------------------------
@@ -132,10 +95,6 @@ class Forwarder:
             self.run.tally.touched.update(one.id for one in left if self.resting)
         if self.desk.marks and self.only_run is None and self._chosen is None and not self.halted and not self.run.dry:
             self._mark_wanted()
-
-    @property
-    def halted(self) -> bool:
-        return bool(self.resting) or self.run.stopping
 
     def _worker(self, once: bool = False) -> None:
         try:
@@ -347,104 +306,7 @@ class Forwarder:
 
         return leave
 
-    def _verdict(self, one: Claimed, seen: Seen, order: str, ours: Sequence[Claimed]) -> Settlement | None:
-        """What the look alone decides; None: write it. `ours`: what the platform cannot show (unseen.py)."""
-        if seen.has(one.parcel.tracking_number):
-            return self._done(one, adopted=True, confirmed=True)
-        if one.in_doubt_since is not None:
-            now = self.run.clock()
-            since = one.in_doubt_since
-            if since > now + ROUNDED:  # the clock was put back
-                since = now + ROUNDED
-            until = since + timedelta(seconds=self.desk.doubt_seconds)
-            if (seen.partial or not self.platform.read_back) and self.platform.repeat != "harmless":
-                there = unseen.arrived(self.platform, one, seen, ours)
-                if there is not False:
-                    return self._done(one, adopted=True) if there else unseen.unreadable(self.platform, one, since)
-            live = one.due and (self.integration.enabled or one.by_hand)
-            if now < until and not (live and self.platform.repeat == "harmless"):
-                then = "sent again after the wait" if live else "looked for once more after the wait"
-                reason = f"a write left and its answer was lost; not there yet, {then}"
-                return Settlement(one.id, "pending", reason, "InDoubt", until, since)
-            if not live:
-                return Settlement(one.id, "pending")
-        if one.before == "forwarded" and (reason := unseen.not_again(self.platform, seen)):
-            return Settlement(one.id, "forwarded", reason)
-        if isinstance(seen.refusal, Exception):
-            return self._react(one, seen.refusal, None)
-        return self._conflict(one, seen, order)
-
-    def _conflict(self, one: Claimed, seen: Seen, order: str) -> Settlement | None:
-        """A different number stands there, and the platform cannot hold both."""
-        if not seen.numbers or self.platform.parcels in ("many", "joined"):
-            return None
-        if self.platform.parcels == "items" and one.parcel.items:
-            return None
-        there, ours = seen.numbers[-1], self.store.ours(self.integration.id, order)
-        if any(tracking_key(number) not in ours for number in seen.numbers):
-            error: Exception = Rejected(
-                f"{self.platform.title} has another number there, {there}, that is not from here; "
-                f"keep it and drop this one (shipfwd drop {one.id}), or change it there by hand"
-            )
-        elif self.platform.parcels == "one":
-            error = OneNumber(f"{self.platform.title} shows one number, has {there}")
-        else:
-            error = NeedsItems(f"{there} is there for the whole order; a further parcel needs its --item")
-        return self._react(one, error, None)
-
-    # ---- outcomes ---------------------------------------------------------------------------------------
-
-    def _done(self, one: Claimed, adopted: bool = False, confirmed: bool = False, remote_id: str = "") -> Settlement:
-        with_tracking = self.platform.status_transfer == "with-tracking"
-        return Settlement(
-            one.id,
-            "forwarded",
-            "" if confirmed else UNREAD,
-            confirmed=confirmed,
-            status_sent=with_tracking,
-            wants_sent=self.desk.marks,
-            remote_id=remote_id,
-            adopted=adopted,
-        )
-
-    def _accepted(self, one: Claimed, receipts: Sequence[Receipt]) -> Settlement:
-        receipt = next(receipt for receipt in receipts if receipt.parcel_id == one.id)
-        if receipt.refusal is not None:
-            return self._react(one, receipt.refusal, None, written=True)
-        return self._done(one, confirmed=receipt.confirmed, remote_id=receipt.remote_id)
-
-    def _blocked(self, one: Claimed, error: Exception) -> Settlement:
-        return Settlement(one.id, "blocked", _advice(error, one, self.integration), type(error).__name__)
-
-    def _react(
-        self, one: Claimed, error: Exception, left_at: datetime | None, written: bool = False, blind: bool = False
-    ) -> Settlement:
-        """What an error makes of a shipment. `written`: it came from the write itself; `blind`: no look can find it."""
-        now, kind, reason = self.run.clock(), type(error).__name__, _advice(error, one, self.integration)
-        doubt = one.in_doubt_since
-        if isinstance(error, OutcomeUnknown) and written:
-            since = (left_at or now) + ROUNDED
-            if blind and self.platform.repeat != "harmless":
-                return unseen.unreadable(self.platform, one, since)
-            until = since + timedelta(seconds=self.desk.doubt_seconds)
-            return Settlement(one.id, "pending", f"in doubt: {reason}", kind, until, since)
-        if isinstance(error, TryLater):
-            if one.before == "forwarded" and not written:
-                return Settlement(one.id, "forwarded", f"looked for again without success: {reason}", kind)
-            after = (error.after or NOT_READY) if isinstance(error, NotReady) else error.after
-            at = schedule.retry_at(one.tries, now, after, self.desk.random)
-            return Settlement(one.id, "pending", reason, kind, at, doubt)
-        blocking = (NotOurs, OneNumber, NeedsItems)
-        if isinstance(error, blocking) or isinstance(error, (CarrierNotAccepted, NumberNotAccepted)) and not written:
-            return self._blocked(one, error)
-        return Settlement(one.id, "failed", reason, kind)
-
-    def _after(self, one: Claimed, stopped: TryLater, at: datetime | None) -> Settlement:
-        """A parcel that was not tried, since an older one of its order has to go first."""
-        if at is None:
-            at = schedule.retry_at(1, self.run.clock(), stopped.after, self.desk.random)
-        reason = f"waits for an older parcel of its order: {stopped}"
-        return Settlement(one.id, "pending", reason, type(stopped).__name__, at, one.in_doubt_since)
+    # ---- settling ---------------------------------------------------------------------------------------
 
     def _settle(
         self,
@@ -499,17 +361,6 @@ class Forwarder:
 
     # ---- trouble that is not one shipment's -------------------------------------------------------------
 
-    def _rest(self, error: ConfigError) -> None:
-        with self._news:
-            if not self.resting:
-                self.resting = str(error)
-                self.run.tally.codes.add(error.exit_code)
-                said = named(str(error), self.integration.name)
-                self.run.tally.told.append(f"{self.integration.name}: {said}; its shipments stay pending")
-                if not self.run.dry and self.only_run is None and not isinstance(error, StoreFailed):
-                    self.run.tally.touched.update(self.store.due_ids(self.integration.id))
-            self._news.notify_all()
-
     def _give_back(self, group: Sequence[Claimed]) -> None:
         """What was claimed and not begun is as it was; what a person chose waits for the mended integration."""
         if not self.run.dry:
@@ -523,72 +374,9 @@ class Forwarder:
         )
         self._settle([(one, replace(failed, shipment_id=one.id)) for one in group], "forward", [])
 
-    def _tell_bug(self, where: str, error: Exception) -> None:
-        self.run.tally.codes.add(70)
-        text = "".join(traceback.format_exception(error))
-        self.run.tally.told.append(
-            f"bug in shipfwd {where} of {self.integration.name}; please report:\n"
-            + self.desk.channel.network.redactor.redact(text)
-        )
-
     def _rehearse(self, part: Sequence[Claimed], would: WouldSend) -> None:
         for one in part:
             self.run.tally.rehearsed.append((one.id, "would send", would.request))
-
-    # ---- marking as sent --------------------------------------------------------------------------------
-
-    def _mark_wanted(self) -> None:
-        """Orders whose parcels are all there and that are still to be marked as sent, from this or an earlier run."""
-        while not self.halted and (wanted := self.store.wanted_sent(self.integration, 50)):
-            for order, tries in wanted:
-                if self.halted:
-                    return
-                talk = Talk(self.desk.channel)
-                try:
-                    self._mark(order, tries, None, talk, self.platform.over(talk))
-                except Interrupted:
-                    return
-                except ConfigError as error:
-                    self._rest(error)
-
-    def _mark(self, order: str, tries: int, seen: Seen | None, talk: Talk, platform: Platform) -> None:
-        begun = len(talk.exchanges)
-        state, reason, next_at = "done", "", None
-        try:
-            if seen is None:
-                seen = platform.look([order]).get(order)
-            if seen is None:
-                raise OrderNotFound(f"{platform.title} knows no order '{order}' any more")
-            if not seen.sent:
-                if seen.state not in platform.sent_from:
-                    raise Rejected(f"the order is in '{seen.state}' there, from which it is not marked")
-                platform.mark_sent(order, seen)
-        except TryLater as error:
-            state, reason = "wanted", f"number is there; marking as sent failed: {error}"
-            next_at = schedule.retry_at(tries + 1, self.run.clock(), error.after, self.desk.random)
-            self.run.tally.codes.add(4)
-        except ConfigError as error:
-            state, reason = "wanted", f"number is there; marking as sent failed: {error}"
-            next_at = schedule.retry_at(tries + 1, self.run.clock(), None, self.desk.random)
-            self._rest(error)
-        except (Refused, CarrierNotAccepted, NumberNotAccepted, NotOurs) as error:
-            state, reason = "refused", f"number is there; marking as sent failed: {error}"
-            self.run.tally.codes.add(1)
-            self.run.tally.told.append(f"{self.integration.name}, order {order}: {reason}")
-        except ShipfwdError:
-            raise
-        except Exception as error:  # a bug: the number stays there, the run goes on
-            if ran_out(error):
-                raise
-            kind = type(error).__name__
-            state, reason = "refused", f"number is there; marking as sent failed: a bug in shipfwd ({kind}); report it"
-            self._tell_bug(f"at order {order}", error)
-        lines = [
-            Attempt(one.id, "status", {"done": "marked as sent"}.get(state, state), reason, exchange)
-            for one in self.store.forwarded_of(self.integration.id, order)
-            for exchange in (*talk.exchanges[begun:],) or (None,)
-        ]
-        self.store.settle_sent(self.run.id, self.integration.id, order, state, reason, next_at, lines)
 
 
 def _lines(part: Sequence[Claimed], exchanges: Sequence[Exchange]) -> list[Attempt]:
@@ -609,18 +397,3 @@ def _word(outcome: Settlement) -> str:
     if outcome.in_doubt_since and outcome.state == "pending":
         return "in doubt"
     return {"forwarded": "accepted", "pending": "again later"}.get(outcome.state, outcome.state)
-
-
-def _advice(error: Exception, one: Claimed, integration: Integration) -> str:
-    """The error's sentence with the next step in it."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, CarrierNotAccepted):
-        if one.parcel.carrier:
-            return (
-                f"{text}; name it: shipfwd carriers map -i {quote(integration.name)} {quote(one.parcel.carrier)}=THEIRS"
-            )
-        known = f"{quote(one.order_id)} {quote(one.parcel.tracking_number)} -i {quote(integration.name)}"
-        return f"{text}; give it: shipfwd add {known} --carrier CARRIER"
-    if isinstance(error, Refused) and "shipfwd" not in text and ";" not in text:
-        return f"{text}; when that is mended: shipfwd forward {one.id}"
-    return text

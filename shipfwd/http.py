@@ -112,7 +112,7 @@ class _Adapter(HTTPAdapter):
     def build_response(self, req: Any, resp: Any) -> requests.Response:
         """What `_read` reads: no cookie jar, no guess at an encoding."""
         response = requests.Response()
-        response.status_code, response.headers, response.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
+        response.status_code, response.headers, response.raw = resp.status, resp.headers, resp
         response.url, response.request = req.url, req
         return response
 

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from shipfwd.errors import CarrierNotAccepted, NotOurs, NumberNotAccepted, PlatformError, TryLater
-from shipfwd.forwarder import Desk
 from shipfwd.http import Talk
 from shipfwd.models import Attempt, Claimed, Seen, tracking_key
 from shipfwd.runs import Run
+from shipfwd.verdicts import Desk
 
 
 def examine_blocked(run: Run, desk: Desk) -> None:
@@ -140,7 +140,7 @@ def _compare(run: Run, desk: Desk, part: list[tuple[Claimed, bool]]) -> list[dic
         found.append(row(verdict, one.order_id, one, "" if verdict == "confirmed" else ", ".join(there.numbers)))
         if verdict not in ("confirmed", "unreadable"):  # another of our parcels stands in its place: nothing to mend
             run.tally.codes.add(1)
-        elif not confirmed:
+        elif verdict == "confirmed" and not confirmed:
             run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
     for order in sorted({one.order_id for one, _ in part}):
         ours = run.store.ours(desk.integration.id, order)

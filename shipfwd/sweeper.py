@@ -17,8 +17,8 @@ from shipfwd.runs import Run
 from shipfwd.settings import named
 
 if TYPE_CHECKING:  # requests is imported only once there is something to send
-    from shipfwd.forwarder import Desk
     from shipfwd.settings import Config
+    from shipfwd.verdicts import Desk
 
 LOGIN_WARNING = timedelta(days=14)
 RENEW_AFTER = timedelta(days=30)

@@ -84,6 +84,7 @@ class Bazaar(Platform):
     number_max = 30
     concurrency = 4
     sent_from = frozenset({"open"})
+    partial = False
     far: Far
 
     def look(self, orders):
@@ -98,6 +99,7 @@ class Bazaar(Platform):
                 far.states.get(order, "open") == "sent",
                 far.states.get(order, "open"),
                 far.refusals.get(order),
+                partial=self.partial,
             )
             for order in orders
             if order not in far.unknown
@@ -1154,6 +1156,20 @@ def test_verify_compares_and_writes_nothing(stage, there, verdicts, code):
     assert [line["verdict"] for line in rows] == verdicts
     assert run.tally.exit_code == code
     assert {step for step, _ in stage.far.calls} == {"look"}
+
+
+def test_verify_confirms_nothing_that_it_did_not_see(stage):
+    """Another of our parcels stands where this one may stand, too: that is no proof."""
+    stage.declare(proof="read", partial=True)
+    (one,) = stage.put("101", number="FIRST0001")
+    (two,) = stage.put("101", number="SECOND001")
+    stage.forward()
+    stage.far.orders["101"] = ["SECOND001"]
+    with stage.run("verify") as (run, assembly):
+        rows = prover.verify(run, assembly.desk(stage.shop), None)
+    assert {line["id"]: line["verdict"] for line in rows} == {one: "unreadable", two: "confirmed"}
+    assert not stage[one]["confirmed_at"]
+    assert stage[two]["confirmed_at"]
 
 
 @pytest.mark.parametrize("error", [errors.Unavailable("down"), errors.NotUnderstood("what")])

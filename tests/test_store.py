@@ -19,7 +19,7 @@ from shipfwd import errors
 from shipfwd.files import lives, locks_folder
 from shipfwd.models import Attempt, Settlement
 from shipfwd.runs import Run
-from shipfwd.store import SCHEMA, opened, queue
+from shipfwd.store import SCHEMA, after, opened, queue
 from shipfwd.store.schema import APPLICATION_ID
 
 WINDOW = timedelta(hours=72)
@@ -132,7 +132,7 @@ def test_no_question_of_a_run_reads_history(old_shop, name, trigger):
         (queue._DUE.format(when="<= :now"), "shipments_due"),
         (queue._DUE.format(when="> :far"), "shipments_due"),
         (queue._DOUBT, "shipments_doubt"),
-        (queue._WANTED, "orders_wanted"),
+        (after._WANTED, "orders_wanted"),
     ],
 )
 def test_the_claims_own_queries_use_the_index_made_for_them(old_shop, sql, index):

@@ -5,15 +5,17 @@ transactions.py  the connection, its lock, commits that threads share
 pruning.py   what becomes of old journal lines
 registry.py  integrations, config, cached answers
 intake.py    what imports and `add` bring in, order statuses
-queue.py     due, claim, settle, take back: the engine's side
+due.py       what is due, what never will be, what is blocked
+queue.py     claim, settle, take back: the engine's side
+after.py     marking as sent, proof, what a person decides
 reports.py   what people and scripts are shown
 """
 
 from __future__ import annotations
 
+from shipfwd.store.after import AfterStore
 from shipfwd.store.intake import Intake, IntakeStore
 from shipfwd.store.pruning import PruneStore
-from shipfwd.store.queue import QueueStore
 from shipfwd.store.registry import RegistryStore
 from shipfwd.store.reports import ReportStore
 from shipfwd.store.schema import SCHEMA, create, opened
@@ -21,5 +23,5 @@ from shipfwd.store.schema import SCHEMA, create, opened
 __all__ = ["SCHEMA", "Intake", "Store", "create", "opened"]
 
 
-class Store(RegistryStore, IntakeStore, QueueStore, ReportStore, PruneStore):
+class Store(RegistryStore, IntakeStore, AfterStore, ReportStore, PruneStore):
     """Everything the rest of shipfwd may ask of the database. Thread-safe: one connection, one lock."""

@@ -1,0 +1,223 @@
+"""What follows a write: marking the order as sent, the proof that a number is there, and what a person decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from shipfwd.models import Attempt, Claimed, Integration, parse_stamp, stamp, tracking_key
+from shipfwd.store.due import FAR, READY, claimed
+from shipfwd.store.queue import WANT_SENT, QueueStore
+
+# An order may be marked as sent once no parcel of it is still on its way or in trouble. One that is blocked
+# because the platform shows a single number will never be on its way.
+_HOLDS_BACK = """
+SELECT 1 FROM shipments AS s WHERE s.integration_id = o.integration_id AND s.order_id = o.order_id
+    AND (s.state IN ('pending', 'sending', 'failed') OR (s.state = 'blocked' AND s.kind <> 'OneNumber'))
+"""
+_WANTED = f"""
+SELECT o.order_id, o.sent_tries FROM orders AS o INDEXED BY orders_wanted
+WHERE o.integration_id = :integration AND o.sent_state = 'wanted'
+    AND (o.sent_next_at IS NULL OR o.sent_next_at <= :now OR o.sent_next_at > :far)
+    AND NOT EXISTS ({_HOLDS_BACK}) LIMIT :n
+"""
+
+
+class AfterStore(QueueStore):
+    # ---- marking as sent --------------------------------------------------------------------------------
+
+    def has_work(self, integration: Integration) -> bool:
+        """Is there anything that a run would touch? Answered from the partial indexes alone."""
+        now = self.clock()
+        names = {"i": integration.id, "now": stamp(now), "far": stamp(now + FAR)}
+        pending = "SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'pending'"
+        due = f"{pending} AND due_at IS NOT NULL AND {READY}"
+        doubt = f"{pending} AND in_doubt_since IS NOT NULL"
+        doubt += " AND (next_attempt_at IS NULL OR next_attempt_at <= :now OR next_attempt_at > :far)"
+        live = (
+            due,
+            "SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'blocked'",
+        )
+        always = (
+            doubt,
+            "SELECT 1 FROM shipments WHERE integration_id = :i AND state = 'forwarded' AND confirmed_at IS NULL",
+        )
+        queries = always + (live if integration.enabled else ())
+        if any(self._read(f"{query} LIMIT 1", names) for query in queries):
+            return True
+        return integration.enabled and bool(self.wanted_sent(integration, 1))
+
+    def wanted_sent(self, integration: Integration, limit: int, order: str | None = None) -> list[tuple[str, int]]:
+        """Orders whose status transfer may be tried now, with how often it was."""
+        now = self.clock()
+        sql = _WANTED.replace("WHERE o.", "WHERE (:order IS NULL OR o.order_id = :order) AND o.", 1)
+        rows = self._read(
+            sql,
+            {"integration": integration.id, "now": stamp(now), "far": stamp(now + FAR), "n": limit, "order": order},
+        )
+        return [(row["order_id"], row["sent_tries"]) for row in rows]
+
+    def settle_sent(
+        self,
+        run_id: int,
+        integration_id: int,
+        order: str,
+        state: str,
+        reason: str = "",
+        next_at: datetime | None = None,
+        attempts: Sequence[Attempt] = (),
+    ) -> None:
+        """Record the status step of an order: done, wanted (tried again at `next_at`) or refused."""
+        now = stamp(self.clock())
+        with self._write() as db:
+            db.execute(
+                "UPDATE orders SET sent_state = ?, sent_reason = ?, sent_next_at = ?, sent_tries = sent_tries + 1"
+                " WHERE integration_id = ? AND order_id = ?",
+                (state, reason, stamp(next_at) if next_at else None, integration_id, order),
+            )
+            db.execute(
+                "UPDATE shipments SET status_sent_at = iif(:done, coalesce(status_sent_at,"
+                " (SELECT min(s.status_sent_at) FROM shipments AS s"
+                "  WHERE s.integration_id = :i AND s.order_id = :order), :now), status_sent_at),"
+                " reason = :reason WHERE integration_id = :i AND order_id = :order AND state = 'forwarded'",
+                {"done": state == "done", "now": now, "reason": reason, "i": integration_id, "order": order},
+            )
+            self._journal(db, run_id, attempts)
+
+    def forwarded_of(self, integration_id: int, order: str, may_be: bool = False) -> list[Claimed]:
+        """The order's forwarded parcels; with `may_be` all that ever were, and those in doubt."""
+        which = "forwarded_at IS NOT NULL OR in_doubt_since IS NOT NULL" if may_be else "state = 'forwarded'"
+        rows = self._read(
+            f"SELECT * FROM shipments WHERE integration_id = ? AND order_id = ? AND ({which}) ORDER BY id",
+            (integration_id, order),
+        )
+        return [claimed(row, "forwarded") for row in rows]
+
+    # ---- proof ------------------------------------------------------------------------------------------
+
+    def unproven(self, integration_id: int, limit: int, after_id: int = 0) -> list[tuple[Claimed, datetime]]:
+        """Accepted shipments that nobody saw there yet, with when they were accepted last."""
+        rows = self._read(
+            "SELECT s.*, (SELECT max(a.at) FROM attempts AS a WHERE a.shipment_id = s.id AND a.outcome = 'accepted')"
+            " AS accepted_at FROM shipments AS s WHERE s.integration_id = ? AND s.state = 'forwarded'"
+            " AND s.confirmed_at IS NULL AND s.id > ? ORDER BY s.id LIMIT ?",
+            (integration_id, after_id, limit),
+        )
+        return [
+            (claimed(row, "forwarded"), parse_stamp(max(row["forwarded_at"], row["accepted_at"] or ""))) for row in rows
+        ]
+
+    def forwarded_since(
+        self, integration_id: int, since: datetime | None, limit: int, after_id: int
+    ) -> list[tuple[Claimed, bool]]:
+        """Forwarded shipments for `verify`, in pages by id, with whether they were confirmed once."""
+        rows = self._read(
+            "SELECT * FROM shipments WHERE integration_id = ? AND state = 'forwarded' AND id > ?"
+            " AND (? IS NULL OR forwarded_at >= ?) ORDER BY id LIMIT ?",
+            (integration_id, after_id, *(2 * [stamp(since) if since else None]), limit),
+        )
+        return [(claimed(row, "forwarded"), row["confirmed_at"] is not None) for row in rows]
+
+    def prove(self, run_id: int, confirmed: Sequence[int], attempts: Sequence[Attempt]) -> None:
+        """A look showed these numbers on their orders."""
+        now = stamp(self.clock())
+        with self._write() as db:
+            db.executemany(
+                "UPDATE shipments SET confirmed_at = coalesce(confirmed_at, ?),"
+                " reason = iif(confirmed_at IS NULL AND reason NOT LIKE 'number is there; %', '', reason)"
+                " WHERE id = ? AND state = 'forwarded'",
+                [(now, one) for one in confirmed],
+            )
+            self._journal(db, run_id, attempts)
+
+    def missed_before(self, shipment_id: int) -> bool:
+        """Was this shipment found missing once already?"""
+        return bool(
+            self._read(
+                "SELECT 1 FROM attempts WHERE shipment_id = ? AND step = 'verify' AND outcome = 'missing' LIMIT 1",
+                (shipment_id,),
+            )
+        )
+
+    def disprove(self, run_id: int, shipment_id: int, state: str, reason: str, attempts: Sequence[Attempt]) -> None:
+        """A number that was accepted is not there: pending (once more) or failed."""
+        with self._write() as db:
+            db.execute(
+                "UPDATE shipments SET state = :state, reason = :reason, kind = 'Missing', next_attempt_at = NULL,"
+                " told = '', due_at = iif(:state = 'pending', :now, due_at)"
+                " WHERE id = :id AND state = 'forwarded' AND confirmed_at IS NULL",
+                {"state": state, "reason": reason, "now": stamp(self.clock()), "id": shipment_id},
+            )
+            self._journal(db, run_id, attempts)
+
+    def newest_id(self) -> int:
+        return int(self._read("SELECT coalesce(max(id), 0) FROM shipments")[0][0])
+
+    def taken(self, integration_id: int, order: str, key: str) -> bool:
+        """Is a number a shipment of this order already?"""
+        return bool(
+            self._read(
+                "SELECT 1 FROM shipments WHERE integration_id = ? AND order_id = ? AND tracking_key = ?",
+                (integration_id, order, key),
+            )
+        )
+
+    def corrected(
+        self,
+        run_id: int,
+        one: Claimed,
+        number: str,
+        original: str,
+        attempts: Sequence[Attempt],
+        confirmed: bool = True,
+        remote_id: str = "",
+    ) -> None:
+        """A forwarded shipment has a new number; the journal keeps the old one.
+
+        confirmed   the answer, or a look, showed the new number.
+        """
+        with self._write() as db:
+            before = db.execute("SELECT reason FROM shipments WHERE id = ?", (one.id,)).fetchone()["reason"]
+            db.execute(
+                "UPDATE shipments SET tracking_number = ?, tracking_original = ?, tracking_key = ?, tracking_url = '',"
+                " reason = ?, confirmed_at = iif(?, ?, NULL), remote_id = iif(?7 <> '', ?7, remote_id)"
+                " WHERE id = ? AND run_id = ?",
+                (
+                    number,
+                    original,
+                    tracking_key(number),
+                    f"replaces {one.parcel.tracking_number}" + (f"; {before}" if "marking as sent" in before else ""),
+                    confirmed,
+                    stamp(self.clock()),
+                    remote_id,
+                    one.id,
+                    run_id,
+                ),
+            )
+            self._journal(db, run_id, attempts)
+
+    # ---- by hand ----------------------------------------------------------------------------------------
+
+    def by_hand(
+        self, shipment_id: int, state: str, reason: str, *, status_sent: bool = False, wants_sent: bool = False
+    ) -> bool:
+        """A person ends it: dropped, or an in-doubt one settled. False when a run holds it.
+
+        status_sent, wants_sent   as in Settlement.
+        """
+        now = stamp(self.clock())
+        with self._write() as db:
+            changed = db.execute(
+                "UPDATE shipments SET state = :state, reason = :reason, kind = '', next_attempt_at = NULL,"
+                " in_doubt_since = NULL,"
+                " forwarded_at = iif(:state = 'forwarded', coalesce(forwarded_at, :now), forwarded_at),"
+                " status_sent_at = iif(:sent, coalesce(status_sent_at, forwarded_at, :now), status_sent_at)"
+                " WHERE id = :id AND state <> 'sending'",
+                {"state": state, "reason": reason, "now": now, "id": shipment_id, "sent": status_sent},
+            ).rowcount
+            if changed:
+                self._journal(db, None, [Attempt(shipment_id, "person", state, reason)])
+                if wants_sent:
+                    key = db.execute("SELECT integration_id, order_id FROM shipments WHERE id = ?", (shipment_id,))
+                    db.execute(WANT_SENT, tuple(key.fetchone()))
+        return bool(changed)
