@@ -138,8 +138,8 @@ def _compare(run: Run, desk: Desk, part: list[tuple[Claimed, bool]]) -> list[dic
         ):
             verdict = "unreadable"  # another of our parcels is shown in its place
         found.append(row(verdict, one.order_id, one, "" if verdict == "confirmed" else ", ".join(there.numbers)))
-        if verdict not in ("confirmed", "unreadable"):  # another of our parcels stands in its place: nothing to mend
-            run.tally.codes.add(1)
+        if verdict != "confirmed":
+            run.tally.codes.add(4 if verdict == "unreadable" else 1)
         elif verdict == "confirmed" and not confirmed:
             run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
     for order in sorted({one.order_id for one, _ in part}):
