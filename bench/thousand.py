@@ -43,8 +43,12 @@ def forward(lines: list[str], integrations: int, first: int) -> float:
             [SHIPFWD, "--db", str(database), "forward", "--format", "json"], env=env, capture_output=True, check=False
         )
         took = time.perf_counter() - begun
+        if not done.stdout:
+            raise SystemExit(done.stderr.decode()[-2000:])
         forwarded = json.loads(done.stdout)["forwarded"]
-        print(f"{integrations} integrations: {forwarded} of {count} forwarded in {took:.1f} s; {done.stderr.decode()[-300:]}")
+        print(
+            f"{integrations} integrations: {forwarded} of {count} forwarded in {took:.1f} s; {done.stderr.decode()[-300:]}"
+        )
     return took
 
 

@@ -138,6 +138,16 @@ def forward_chosen(
             run.store.release(run.id, [claim for group in left for claim in group])
 
 
+def _raise_file_limit() -> None:
+    """As many open files as this process may have: each integration has connections of its own."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def each(run: Run, assembly: Assembly, integrations: Iterable[Integration], work: Callable[[Desk], None]) -> None:
     """Work at all integrations at once; one's trouble never touches another."""
 
@@ -162,6 +172,7 @@ def each(run: Run, assembly: Assembly, integrations: Iterable[Integration], work
     if len(every) == 1:
         safely(every[0])
         return
+    _raise_file_limit()
     threads = [threading.Thread(target=safely, args=(one,), name=one.name, daemon=True) for one in every]
     for thread in threads:
         thread.start()
