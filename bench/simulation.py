@@ -67,7 +67,9 @@ def main() -> list[dict[str, object]]:
                 if now - begun[n] == 3600:
                     late[name] += round(waiting[n])
         busiest, busy = max(busiest, wanted), busy + (ONE_PROCESS - left) / ONE_PROCESS
-    print(f"{len(all_of_them)} integrations, {sum(one[1] for one in all_of_them):,} shipments a day; {forwarded:,.0f} sent")
+    print(
+        f"{len(all_of_them)} integrations, {sum(one[1] for one in all_of_them):,} shipments a day; {forwarded:,.0f} sent"
+    )
     print(f"busiest second: {busiest:,.0f} shipments could leave, one process sends {ONE_PROCESS:,.0f}")
     print(f"one process is busy {busy / 864:.1f} % of the day")
     print("until the last parcel of a slot has gone, minutes, the slowest account of each platform:")
