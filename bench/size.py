@@ -80,9 +80,7 @@ def main() -> list[dict[str, object]]:
         store.close()
     per = 10**6 / SHIPMENTS / 1e6
     print(f"a million shipments: {bare * per:.0f} MB, with their journal {whole * per:.0f} MB")
-    print(
-        f"prune of {done.lines:,} lines: {took:.1f} s; {(whole - after) / 1e6:.0f} of {(whole - bare) / 1e6:.0f} MB back"
-    )
+    print(f"prune of {done.lines:,} lines: {took:.1f} s; {(whole - after) / 1e6:.0f} of {(whole - bare) / 1e6:.0f} MB")
     waits.sort()
     median, longest = waits[len(waits) // 2] * 1000, waits[-1] * 1000
     print(f"a commit of another process meanwhile: median {median:.1f} ms, longest {longest:.0f} ms")

@@ -110,7 +110,7 @@ def test_every_command_and_option_explains_itself(path):
 
 # ---- lines that people copy -----------------------------------------------------------------------------
 
-STANDS_FOR = {"ID": "17", "N": "3", "MIN": "5", "PORT": "8080"}  # what a page writes where a number goes
+STANDS_FOR = {"ID": "17", "DAYS": "30", "N": "3", "MIN": "5", "PORT": "8080"}  # what a page writes where a number goes
 SHELL = ("|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1")
 CALL = re.compile(r"(?:^|[\s/(\"'])shipfwd\s+(?=[\w\"'\[-])")
 
