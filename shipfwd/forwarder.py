@@ -28,7 +28,7 @@ from shipfwd.errors import (
 from shipfwd.files import ran_out
 from shipfwd.http import Talk, WouldSend
 from shipfwd.marking import Marking
-from shipfwd.models import Attempt, Claimed, Exchange, Seen, Settlement
+from shipfwd.models import Attempt, Claimed, Exchange, Seen, Settlement, stamp
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
 from shipfwd.verdicts import Desk
@@ -333,6 +333,7 @@ class Forwarder(Marking):
                 continue
             tally.touched.add(one.id)
             self.run.done += 1
+            self._log(one, outcome)
             if outcome.adopted:
                 tally.adopted.add(one.id)
             if outcome.state in ("failed", "blocked"):
@@ -340,6 +341,13 @@ class Forwarder(Marking):
             if outcome.next_attempt_at or outcome.state == "forwarded" and outcome.kind:
                 tally.codes.add(4)
         self._count_equal(outcomes, answered)
+
+    def _log(self, one: Claimed, outcome: Settlement) -> None:
+        again = outcome.next_attempt_at
+        state = "retrying" if outcome.state == "pending" and (again or outcome.in_doubt_since) else outcome.state
+        word = "adopted" if outcome.adopted else _word(outcome)
+        more = {"class": outcome.kind, "next_attempt_at": stamp(again) if again else None}
+        self.run.outcome(self.integration.name, one, state, word, outcome.reason, **more)
 
     def _count_equal(self, outcomes: Sequence[tuple[Claimed, Settlement]], answered: bool) -> None:
         """Five equal errors in a row that name no order or carrier: the trouble is not the order's."""
@@ -355,6 +363,7 @@ class Forwarder(Marking):
                 self._last_error = text
             if self._equal >= EQUAL_ERRORS and not self.resting:
                 self.resting = f"the same error {self._equal} times in a row"
+                self.run.resting.add(self.integration.id)
                 self.run.tally.talk.append(
                     f"{self.integration.name}: {self.resting}; the rest of its shipments wait for the next run"
                 )

@@ -74,4 +74,9 @@ class Marking(Verdicts):
             for one in self.store.forwarded_of(self.integration.id, order)
             for exchange in (*talk.exchanges[begun:],) or (None,)
         ]
+        level = {"done": "info", "wanted": "warning"}.get(state, "error")
+        self.run.log(
+            "order", level, run=self.run.id, integration=self.integration.name, order_id=order,
+            outcome={"done": "marked as sent"}.get(state, state), reason=reason,
+        )  # fmt: skip
         self.store.settle_sent(self.run.id, self.integration.id, order, state, reason, next_at, lines)

@@ -57,6 +57,7 @@ def prove(run: Run, desk: Desk) -> None:
                     continue
                 if there.has(one.parcel.tracking_number):
                     run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
+                    run.outcome(desk.integration.name, one, "forwarded", "confirmed")
                 elif not there.partial and (run.clock() - forwarded_at).total_seconds() >= desk.platform.proof_seconds:
                     _missing(run, desk, one)
 
@@ -86,6 +87,7 @@ def _missing(run: Run, desk: Desk, one: Claimed) -> None:
     run.store.disprove(run.id, one.id, state, reason, [Attempt(one.id, "verify", "missing", reason)])
     run.tally.touched.add(one.id)
     run.tally.codes.add(4 if harmless else 1)
+    run.outcome(desk.integration.name, one, state, "missing", reason)
 
 
 # ---- verify ----------------------------------------------------------------------------------------------------------
@@ -101,7 +103,9 @@ def verify(run: Run, desk: Desk, since: datetime | None) -> list[dict[str, Any]]
     while not run.stopping and (page := run.store.forwarded_since(desk.integration.id, since, 100, after)):
         after = page[-1][0].id
         for start in range(0, len(page), desk.platform.look_batch):
-            found += _compare(run, desk, page[start : start + desk.platform.look_batch])
+            part = page[start : start + desk.platform.look_batch]
+            found += _compare(run, desk, part)
+            run.done += len(part)
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from shipfwd.errors import Interrupted, UsageError
 from shipfwd.files import lives, locks_folder, private_dir, private_file
-from shipfwd.models import STATES
+from shipfwd.models import STATES, Claimed
 from shipfwd.store import Store
 
 # Several codes at once: the first of these counts (DESIGN 4).
@@ -51,18 +51,28 @@ class Run:
     """One forward, sweep, add, import or verify, from its first claim to its last settlement.
 
     deadline   seconds; what is in flight is finished, the rest is left to a later run (exit 4).
+    log        where events go: (name, level, fields).
     """
 
     def __init__(
-        self, store: Store, command: str, clock: Callable[[], datetime], dry: bool = False, deadline: float = 1200.0
+        self,
+        store: Store,
+        command: str,
+        clock: Callable[[], datetime],
+        dry: bool = False,
+        deadline: float = 1200.0,
+        log: Callable[..., None] = lambda *_, **__: None,
     ) -> None:
-        self.store, self.clock, self.dry = store, clock, dry
+        self.store, self.clock, self.dry, self.log = store, clock, dry, log
         self.tally = Tally()
         self.shown: dict[str, int] = {}  # the counts that were printed
         self.done = 0  # settled so far, for the progress line
+        self.resting: set[int] = set()  # integrations that this run leaves alone
+        self._waiting, self._count = 0, threading.Lock()
         self._stop = threading.Event()
         self._signal = 0
-        self._ends = time.monotonic() + deadline
+        self._began = time.monotonic()
+        self._ends = self._began + deadline
         self._folder = locks_folder(store.path)
         self._command = command
         self.id = 0
@@ -74,9 +84,22 @@ class Run:
             private_dir(self._folder)
             self._fd = private_file(self._folder / f"run-{self.id}")
             fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self.log("run started", run=self.id, command=self._command, dry_run=self.dry, pid=os.getpid())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        code = self.tally.exit_code
+        if kind is not None:  # click's Abort: a person said no
+            code = 130 if kind.__name__ in ("KeyboardInterrupt", "Abort") else getattr(kind, "exit_code", 70)
+        self.log(
+            "run ended",
+            {0: "info", 4: "warning"}.get(code, "error"),
+            run=self.id,
+            command=self._command,
+            exit_code=code,
+            seconds=round(time.monotonic() - self._began, 1),
+            counts=self.shown,
+        )
         if self._fd >= 0:
             try:
                 if kind is None:
@@ -89,6 +112,14 @@ class Run:
                 os.close(self._fd)
             self.store.checkpoint()
 
+    def outcome(self, integration: str, one: Claimed, state: str, word: str, reason: str = "", **more: Any) -> None:
+        """Log what became of a shipment. state: as `status` shows it; word: what happened, as in the journal."""
+        level = {"failed": "error", "blocked": "error", "retrying": "warning"}.get(state, "info")
+        self.log(
+            "shipment", level, run=self.id, id=one.id, integration=integration, order_id=one.order_id,
+            state=state, outcome=word, reason=reason, **more,
+        )  # fmt: skip
+
     @property
     def stopping(self) -> bool:
         if not self._stop.is_set() and time.monotonic() >= self._ends:
@@ -97,10 +128,26 @@ class Run:
             self._stop.set()
         return self._stop.is_set()
 
+    @property
+    def seconds_left(self) -> float:
+        return self._ends - time.monotonic()
+
+    @property
+    def held(self) -> bool:
+        """Somebody waits, because of a platform's limit or its trouble."""
+        return self._waiting > 0
+
     def wait(self, seconds: float) -> None:
         """Sleep within the run. Raises Interrupted when it is to stop: the caller has sent nothing then."""
-        left = self._ends - time.monotonic()
-        if self._stop.wait(max(0.0, min(seconds, left))) or seconds > left and self.stopping:
+        left = self.seconds_left
+        with self._count:
+            self._waiting += 1
+        try:
+            stopped = self._stop.wait(max(0.0, min(seconds, left)))
+        finally:
+            with self._count:
+                self._waiting -= 1
+        if stopped or seconds > left and self.stopping:
             raise Interrupted("the run is ending")
 
     def stop(self, code: int = 0) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 from shipfwd import carriers, schedule
 from shipfwd.models import parse_stamp
 from shipfwd.settings import Config
+from shipfwd.store.shared import Use
 from shipfwd.views import clean, local
 
+NAMED = 5  # other orders with the same number
 SHORT = 160  # characters of a request or answer, unless all of it is wanted
 
 # What a journal line says: (step, outcome) → sentence. {p} is the platform's title.
@@ -52,14 +54,16 @@ def tell(
     now: datetime,
     title: str,
     whole: bool = False,
+    uses: Sequence[Use] = (),
 ) -> str:
     """The story, oldest first.
 
     row, lines   the shipment and its journal, as the store's `story` gives them.
     title        the platform's.
     whole        requests and answers in full length.
+    uses         other orders that have the same number.
     """
-    said = [*_head(row, title), "", *_coming(row, config)]
+    said = [*_head(row, title), *_elsewhere(uses), "", *_coming(row, config)]
     for _, attempt in groupby(lines, key=lambda line: (line["run_id"], line["step"] == "status")):
         said += _attempt(list(attempt), title, config, None if whole else SHORT)
     said += ["", *_now(row, config)]
@@ -85,6 +89,13 @@ def _head(row: Mapping[str, Any], title: str) -> Iterator[str]:
     if row["items"]:
         items = [f"{i['item_id'] or i['sku']} × {i['quantity'] or 'all'}" for i in json.loads(row["items"])]
         yield f"  It holds {', '.join(items)}."
+
+
+def _elsewhere(uses: Sequence[Use]) -> Iterator[str]:
+    if uses:
+        orders = ", ".join(f"order {one.order_id} of {one.integration} (shipment {one.id})" for one in uses[:NAMED])
+        more = f" and {len(uses) - NAMED} more" if len(uses) > NAMED else ""
+        yield f"  The same number is on {orders}{more} too: right if they are in one parcel."
 
 
 def _coming(row: Mapping[str, Any], config: Config) -> Iterator[str]:

@@ -191,6 +191,9 @@ def _given_up(run: Run, integration: Integration) -> None:
     for one in run.store.give_up(integration.id):
         run.tally.touched.add(one)
         run.tally.codes.add(1)
+        run.log(
+            "shipment", "error", run=run.id, id=one, integration=integration.name, state="failed", outcome="given up"
+        )
 
 
 # ---- logins, and what must not be lost in silence -----------------------------------------------------------
@@ -219,6 +222,10 @@ def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> N
     """What will not arrive unless someone acts, and by when; once per shipment and reason."""
     store, config, told = run.store, assembly.config, run.tally.told
     troubled = store.newly_in_trouble()
+    for row in troubled:
+        if row["state"] == "expired":
+            names = {name: row[name] for name in ("id", "integration", "order_id", "state", "reason")}
+            run.log("shipment", "error", run=run.id, outcome="expired", **names)
     late = store.overdue()
     slot = schedule.next_slots(run.clock(), config.times, config.zone, 1)[0]
     leaving = [row for one in integrations for row in store.leaving_window(one, slot, config.window)]

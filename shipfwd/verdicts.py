@@ -76,6 +76,7 @@ class Verdicts:
         with self._news:
             if not self.resting:
                 self.resting = str(error)
+                self.run.resting.add(self.integration.id)
                 self.run.tally.codes.add(error.exit_code)
                 said = named(str(error), self.integration.name)
                 self.run.tally.told.append(f"{self.integration.name}: {said}; its shipments stay pending")

@@ -75,7 +75,7 @@ def emit(
 def emit_one(counts: Mapping[str, Any], form: str, out: IO[str]) -> None:
     """A run's counts: one JSON object, one CSV row, or the words for what is not 0."""
     if form == "json":
-        out.write(_safe_json(dict(counts)) + "\n")
+        out.write(safe_json(dict(counts)) + "\n")
     elif form == "csv":
         emit([counts], list(counts), "csv", out)
     else:
@@ -87,12 +87,12 @@ def _emit_json(rows: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
     """An array, row by row, so that a million rows need no memory."""
     first = True
     for row in rows:
-        out.write(("[\n " if first else ",\n ") + _safe_json(row))
+        out.write(("[\n " if first else ",\n ") + safe_json(row))
         first = False
     out.write("[]\n" if first else "\n]\n")
 
 
-def _safe_json(value: Any) -> str:
+def safe_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 

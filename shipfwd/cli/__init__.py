@@ -106,9 +106,16 @@ class Root(click.Group):
 @click.option(
     "--trace", metavar="FILE", help="Append the conversation with the platforms, secrets masked, as JSON lines."
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    envvar="SHIPFWD_LOG_FORMAT",
+    help="json: what is said on stderr as one JSON object a line, for log collectors; or $SHIPFWD_LOG_FORMAT.",
+)
 @click.version_option(shipfwd.__version__, message="shipfwd %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, db: str | None, quiet: bool, verbose: bool, trace: str | None) -> None:
+def cli(ctx: click.Context, db: str | None, quiet: bool, verbose: bool, trace: str | None, log_format: str) -> None:
     """Forward each tracking number to the sales channel its order came from.
 
     \b
@@ -123,7 +130,7 @@ def cli(ctx: click.Context, db: str | None, quiet: bool, verbose: bool, trace: s
         raise click.UsageError("-q and -v contradict each other.")
     if ctx.obj is None:
         ctx.obj = App()
-    ctx.obj.configure(db, quiet, verbose, trace)
+    ctx.obj.configure(db, quiet, verbose, trace, log_format)
     ctx.call_on_close(ctx.obj.close)
 
 
@@ -137,7 +144,11 @@ def main() -> None:
         click.echo("shipfwd: interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        app = error.ctx.find_root().obj if isinstance(error, click.UsageError) and error.ctx else None
+        if app is not None and app.log is not None:
+            app.complain(error.format_message())
+        else:
+            error.show()
         sys.exit(2)
     except OSError as error:  # the reader has seen enough, or what is written to is full
         import os

@@ -17,6 +17,7 @@ from shipfwd.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from shipfwd.assembly import Assembly
+    from shipfwd.cli.log import Log
     from shipfwd.models import Integration
     from shipfwd.redactor import Redactor
     from shipfwd.runs import Run
@@ -39,10 +40,13 @@ class App:
         self.db = Path()
         self.quiet = self.verbose = False
         self.trace: Path | None = None
+        self.log: Log | None = None
         self._store: Store | None = None
         self._redactor: Redactor | None = None
 
-    def configure(self, db: str | None, quiet: bool, verbose: bool, trace: str | None) -> None:
+    def configure(
+        self, db: str | None, quiet: bool, verbose: bool, trace: str | None, log_format: str = "text"
+    ) -> None:
         given = db or os.environ.get("SHIPFWD_DB")
         if given:
             self.db = Path(given).expanduser().absolute()
@@ -52,6 +56,10 @@ class App:
             self.db = Path(platformdirs.user_data_dir("shipfwd")) / "shipfwd.db"
         self.quiet, self.verbose = quiet, verbose
         self.trace = Path(trace) if trace else None
+        if log_format == "json":
+            from shipfwd.cli.log import Log
+
+            self.log = Log(self.clock, quiet, lambda text: self.redactor.redact(text))
 
     # ---- the store --------------------------------------------------------------------------------------
 
@@ -136,7 +144,7 @@ class App:
         store = self.working_store()
         seconds = deadline * 60 if deadline is not None else self.config().deadline
         with (
-            Run(store, command, self.clock, dry, seconds) as run,
+            Run(store, command, self.clock, dry, seconds, self.event) as run,
             self.assembly(store, run.wait, dry) as assembly,
             run.signals(),
         ):
@@ -147,17 +155,29 @@ class App:
     def say(self, text: str) -> None:
         """Talk on stderr; -q leaves it out."""
         if not self.quiet:
-            click.echo(views.clean_lines(text), err=True)
+            self._talk(text)
 
     def note(self, text: str) -> None:
         """Talk that a person at a terminal must see."""
-        click.echo(views.clean_lines(text), err=True)
+        self._talk(text)
+
+    def _talk(self, text: str) -> None:
+        if self.log is None:
+            click.echo(views.clean_lines(text), err=True)
+        self.event("message", message=text)
 
     def complain(self, text: str) -> None:
         """What needs a person; said with -q too."""
         if self._redactor is not None:
             text = self._redactor.redact(text)
-        click.echo(f"shipfwd: {views.clean_lines(text)}", err=True)
+        if self.log is None:
+            click.echo(f"shipfwd: {views.clean_lines(text)}", err=True)
+        self.event("message", "error", message=text)
+
+    def event(self, event: str, level: str = "info", /, **fields: Any) -> None:
+        """A line of the JSON log, where one is wanted."""
+        if self.log is not None:
+            self.log(event, level, **fields)
 
     def report_bug(self, error: Exception) -> None:
         import traceback

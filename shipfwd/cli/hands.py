@@ -21,6 +21,11 @@ def _rows(app: App, ids: tuple[int, ...]) -> list[dict[str, Any]]:
     return [found[one] for one in dict.fromkeys(ids)]
 
 
+def _log(app: App, row: dict[str, Any], state: str, reason: str) -> None:
+    names = {name: row[name] for name in ("id", "integration", "order_id")}
+    app.event("shipment", **names, state=state, outcome="by hand", reason=reason)
+
+
 @click.command()
 @click.argument("ids", nargs=-1, required=True, type=int, metavar="ID…")
 @click.option("--reason", default="dropped by hand", help="Why, for the table.")
@@ -44,6 +49,7 @@ def drop(app: App, ids: tuple[int, ...], reason: str) -> None:
             )
     for row in rows:
         if store.by_hand(row["id"], "dropped", reason):
+            _log(app, row, "dropped", reason)
             app.say(f"shipment {row['id']} will not be sent")
         else:
             raise UsageError(f"shipment {row['id']} is being sent right now; look again in a minute")
@@ -84,6 +90,7 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
         raise UsageError(
             f"shipment {shipment_id} is being looked up right now; see in a minute: shipfwd show {shipment_id}"
         )
+    _log(app, row, state, reason)
     app.say(f"shipment {shipment_id} is {state}")
 
 

@@ -11,7 +11,8 @@ import click
 from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
-from shipfwd.cli.sending import finish, progress
+from shipfwd.cli.progress import due_left, progress
+from shipfwd.cli.sending import finish
 from shipfwd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from shipfwd.rows import Reject, Row
     from shipfwd.runs import Run
     from shipfwd.store.intake import Arrived, Intake
+    from shipfwd.store.shared import Use
 
 
 MOST_WARNINGS = 10  # shown of a file; the rest is counted
@@ -94,6 +96,7 @@ def add(
         for warning in rows[0].warnings:
             app.say(f"order {order}: {warning}")
         _say_known(app, arrived)
+        _say_shared(app, run, before)
         if arrived.added and not no_forward:
             forward_added(run, assembly, [integration], run.id)
         code = finish(app, run, assembly, form, _counts(run, before, {}))
@@ -105,6 +108,24 @@ def _say_known(app: App, arrived: Arrived) -> None:
         app.say(sentence.removeprefix("line 0: "))
     if arrived.known and not arrived.added:
         app.say(f"{arrived.known} known already; nothing new")
+
+
+def _say_shared(app: App, run: Run, before: int, where: str = "", stored: bool = True) -> None:
+    """Warn of numbers that other orders have too: right for one parcel with two orders, otherwise a slip."""
+    shared = run.store.shared_numbers(run.id, before, stored)
+    for uses in shared[:MOST_WARNINGS]:
+        new = next(one for one in uses if one.new)
+        others = ", ".join(_use(one) for one in uses if one is not new)
+        what = (
+            f"right if they are in one parcel; if not: shipfwd drop {new.id}" if stored else "are they in one parcel?"
+        )
+        app.say(f"{where}{new.tracking_number} of {_use(new)} is also used on {others}; {what}")
+    if len(shared) > MOST_WARNINGS:
+        app.say(f"{where}{len(shared)} numbers are used on several orders")
+
+
+def _use(one: Use) -> str:
+    return f"order {one.order_id} of {one.integration}" + (f" (shipment {one.id})" if one.id else "")
 
 
 def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
@@ -200,7 +221,7 @@ def import_(
         if totals["rejected"]:
             run.tally.codes.add(1)
         if not no_forward and not dry_run and totals["added"]:
-            with progress(app, run, "forward"):
+            with progress(app, run, "forward", due_left(run, store.integrations(), run.id)):
                 forward_added(run, assembly, store.integrations(), run.id)
         counts = _counts(run, before, totals) if not dry_run else totals
         if dry_run:
@@ -279,7 +300,9 @@ def _one_file(
         app.say(f"{name}: {warned - MOST_WARNINGS} more warnings")
     _refuse_overused(app, name, intake.overused(), yes)
     _fill_carriers(app, intake, f"{name}: ")
+    before = run.store.newest_id()
     if dry_run:
+        _say_shared(app, run, before, f"{name}: ", stored=False)
         added, known = intake.foresee()
         totals["added"] += added
         totals["known"] += known
@@ -289,6 +312,7 @@ def _one_file(
     totals["added"] += arrived.added
     totals["known"] += arrived.known
     _say_known(app, arrived)
+    _say_shared(app, run, before, f"{name}: ")
     if arrived.undated:
         app.say(f"{name}: {arrived.undated} without a ship date; taken as shipped now")
     return intake, bad

@@ -163,9 +163,12 @@ def show(app: App, shipment_id: int, form: str) -> None:
     row, lines = found
     if form == "table":
         from shipfwd import platforms, story
+        from shipfwd.models import tracking_key
 
         title = platforms.load(row["platform"]).title if row["platform"] in platforms.names() else row["platform"]
-        told = story.tell(row, lines, app.config(), app.clock(), title, app.verbose)
+        assert store is not None
+        uses = store.other_uses(row["id"], tracking_key(row["tracking_number"]))
+        told = story.tell(row, lines, app.config(), app.clock(), title, app.verbose, uses)
         click.echo(views.wrapped(told, app.out))
         return
     fields = ("id", "at", "run_id", "step", "outcome", "detail", "method", "url", "status", "request", "answer")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +9,7 @@ import click
 from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
+from shipfwd.cli.progress import due_left, progress
 from shipfwd.errors import ConfigError, ShipfwdError, UsageError
 
 if TYPE_CHECKING:
@@ -75,33 +73,6 @@ def _show_rehearsal(app: App, run: Run, form: str) -> None:
             click.echo("\n".join("  " + line for line in text.split("\n")))
     if not run.tally.rehearsed:
         app.say("nothing is due")
-
-
-@contextmanager
-def progress(app: App, run: Run, what: str) -> Iterator[None]:
-    """A line that counts, only on a terminal, and only when a run takes longer than a moment."""
-    if app.quiet or not views.is_terminal(sys.stderr):
-        yield
-        return
-    import threading
-    import time
-
-    done, begun = threading.Event(), time.monotonic()
-
-    def tick() -> None:
-        while not done.wait(1.0):
-            rate = run.done / max(0.001, time.monotonic() - begun)
-            sys.stderr.write(f"\r\x1b[K{what}: {run.done} done, {rate:.1f} a second")
-            sys.stderr.flush()
-        sys.stderr.write("\r\x1b[K")
-
-    thread = threading.Thread(target=tick, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 @click.command()
@@ -184,14 +155,14 @@ def forward(
             if unknown:
                 store.release(run.id, [one for group in groups.values() for claims in group for one in claims])
                 raise UsageError(f"no shipment {', '.join(unknown)}; see: shipfwd status. Nothing was sent")
-            with progress(app, run, "forward"):
+            with progress(app, run, "forward", due_left(run, store.integrations(), chosen=True)):
                 sweeper.forward_chosen(run, assembly, store.integrations(), groups)
             gone = set(groups) - {one.id for one in store.integrations()}
             if gone:  # forward_chosen took out what it worked at
                 run.tally.codes.add(3)
                 run.tally.told.append("the integration of what you named was removed; nothing of it can be sent")
         else:
-            with progress(app, run, "forward"):
+            with progress(app, run, "forward", due_left(run, [one for one in chosen if one.enabled])):
                 sweeper.forward_all(run, assembly, chosen)
         for one, why in left.items():
             app.say(f"shipment {one}: {why}")
@@ -289,7 +260,7 @@ def _sweep(app: App, if_due: bool, names: tuple[str, ...], dry_run: bool, deadli
     with app.run("sweep --if-due" if if_due else "sweep", deadline, dry_run) as (run, assembly):
         if not dry_run:
             run.take_back_dead()
-        with progress(app, run, "sweep"):
+        with progress(app, run, "sweep", due_left(run, [one for one in chosen if one.enabled])):
             sweeper.sweep(run, assembly, chosen, if_due)
         return finish(app, run, assembly, form, run.counts() if not dry_run else {})
 

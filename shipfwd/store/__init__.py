@@ -9,6 +9,7 @@ due.py       what is due, what never will be, what is blocked
 queue.py     claim, settle, take back: the engine's side
 after.py     marking as sent, proof, what a person decides
 reports.py   what people and scripts are shown
+shared.py    one number on several orders
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from shipfwd.store.pruning import PruneStore
 from shipfwd.store.registry import RegistryStore
 from shipfwd.store.reports import ReportStore
 from shipfwd.store.schema import SCHEMA, create, opened
+from shipfwd.store.shared import SharedStore
 
 __all__ = ["SCHEMA", "Intake", "Store", "create", "opened"]
 
 
-class Store(RegistryStore, IntakeStore, AfterStore, ReportStore, PruneStore):
+class Store(RegistryStore, IntakeStore, AfterStore, ReportStore, SharedStore, PruneStore):
     """Everything the rest of shipfwd may ask of the database. Thread-safe: one connection, one lock."""

@@ -45,6 +45,14 @@ WHERE {where}
 GROUP BY s.integration_id, s.state, s.status_key, s.due_at IS NULL, s.next_attempt_at IS NULL,
     s.in_doubt_since IS NULL, s.confirmed_at IS NULL, s.created_at < :oldest
 """
+_HELD_BY = """
+SELECT integration_id, count(*) AS n FROM shipments WHERE state = 'sending' AND run_id = :run GROUP BY integration_id
+"""
+_DUE_NOW = f"""
+SELECT integration_id, count(*) AS n FROM shipments
+WHERE {_DUE} AND coalesce(next_attempt_at, due_at) <= :now AND (:only IS NULL OR added_run = :only)
+GROUP BY integration_id
+"""
 MOST_TOLD = 1000  # shipments that one run tells of
 _COUNTED = ("sending", "failed", "blocked")
 
@@ -137,6 +145,14 @@ class ReportStore(Connected):
         return [
             row["id"] for row in self._read(f"SELECT id FROM shipments WHERE {where} LIMIT ?", (integration_id, limit))
         ]
+
+    def left(self, run_id: int, only_run: int | None = None, chosen: bool = False) -> dict[int, int]:
+        """What a run still has to send, by integration: what it holds, and unless it was chosen, what is due now."""
+        counts: dict[int, int] = {}
+        for sql in (_HELD_BY, *(() if chosen else (_DUE_NOW,))):
+            for row in self._read(sql, {"run": run_id, "only": only_run, "now": stamp(self.clock())}):
+                counts[row["integration_id"]] = counts.get(row["integration_id"], 0) + row["n"]
+        return counts
 
     def _pages(self, sql: str, names: dict[str, Any]) -> Iterator[sqlite3.Row]:
         """Rows of a query in pages, so that nobody waits for the lock while they are printed."""
