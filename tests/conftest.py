@@ -20,6 +20,12 @@ hypothesis.settings.load_profile("shipfwd")
 _OURS = re.compile("SHIPFWD_|XDG_|NO_COLOR|FORCE_COLOR|COLUMNS|.*_PROXY$|.*_CA_BUNDLE$", re.IGNORECASE)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Every commit is synced, and a suite makes many thousands: in memory they do not wait for a disk."""
+    if "PYTEST_DEBUG_TEMPROOT" not in os.environ and os.access("/dev/shm", os.W_OK):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = "/dev/shm"
+
+
 @pytest.fixture(scope="session")
 def nobody_home(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("home")
