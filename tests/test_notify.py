@@ -31,7 +31,7 @@ def heard():
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Ear)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"json://user:SECRET-word@127.0.0.1:{server.server_port}/", messages
     server.shutdown()

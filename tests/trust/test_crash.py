@@ -67,7 +67,8 @@ def test_processes_that_are_killed_at_random_moments_lose_nothing_and_double_not
             kills += sum(nursery.reap(pid) == -signal.SIGKILL for pid in pids)
         sim.clear_faults()
         before = sum(len(n) for p in PLATFORMS for n in sim.platform(p).all_numbers().values())
-        assert nursery.run(db, "import", "--no-forward", park.as_file(tmp_path / "all.csv", due)) == 0, nursery.said
+        code = nursery.run(db, "import", "--no-forward", park.as_file(tmp_path / "all.csv", due))
+        assert code in (0, 1), nursery.said  # 1: a run that was killed before it could say what needs a person
         time.sleep(2.1)  # the time of doubt
         codes = []
         for ahead in (4400.0, 8800.0):
@@ -93,10 +94,13 @@ def test_processes_that_are_killed_at_random_moments_lose_nothing_and_double_not
     assert len(rows) == len(due)
     assert codes[1] == 0 or verdict.person, log[-3000:]
     assert park.incomplete_journal(db) == []
-    unmarked = {row["order_id"] for row in rows if row["state"] == "forwarded" and row["status_sent_at"] is None
-                and park.platforms.load(row["platform"]).status_transfer}  # fmt: skip
-    parcels = [(row["order_id"], row["state"], row["reason"]) for row in rows if row["order_id"] in unmarked]
-    assert not parcels, (parcels, log[-3000:])
+    orders: dict[tuple, list] = {}
+    for row in rows:
+        if park.platforms.load(row["platform"]).status_transfer:
+            orders.setdefault((row["integration"], row["order_id"]), []).append(row)
+    for parcels in orders.values():  # what is left to a person, Erli's second parcel in doubt, holds back the marking
+        marked = all(row["status_sent_at"] for row in parcels)
+        assert marked or any(row["state"] != "forwarded" for row in parcels), (parcels, log[-3000:])
 
 
 class Crash(BaseException):
