@@ -272,8 +272,8 @@ class Forwarder(Marking):
             try:
                 receipts = platform.forward(order, [one.parcel for one in part], seen)
                 outcomes = [(one, self._accepted(one, receipts)) for one in part]
-                new = [one.parcel.tracking_number for one, outcome in outcomes if outcome.state == "forwarded"]
-                seen = replace(seen, numbers=(*seen.numbers, *new))
+                new = [one.parcel for one, outcome in outcomes if outcome.state == "forwarded"]
+                seen = unseen.added(platform, seen, new)
             except WouldSend as would:
                 self._rehearse(part, would)
                 continue

@@ -89,6 +89,9 @@ class Item:
     sku: str = ""
     quantity: int | None = None
 
+    def names(self, line: Line) -> bool:
+        return bool(self.item_id and line.id == self.item_id or self.sku and line.sku == self.sku)
+
 
 @dataclass(frozen=True)
 class Parcel:

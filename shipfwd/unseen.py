@@ -1,4 +1,4 @@
-"""Platforms that show no numbers: what our own records and the state of an order tell instead."""
+"""What no look shows: numbers where a platform shows none, and what was written since the look."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shipfwd.models import Claimed, Integration, Seen, Settlement
+from shipfwd.errors import Rejected
+from shipfwd.models import Claimed, Integration, Parcel, Seen, Settlement
 from shipfwd.platforms.base import Platform
 from shipfwd.store import Store
 
@@ -22,6 +23,18 @@ def remembered(platform: Platform, seen: Seen, ours: Sequence[Claimed], besides:
         return seen
     known = [one.parcel.tracking_number for one in ours if one.id not in {other.id for other in besides}]
     return replace(seen, numbers=(*seen.numbers, *known))
+
+
+def added(platform: Platform, seen: Seen, parcels: Sequence[Parcel]) -> Seen:
+    """What a look found, and these parcels, which are on the order since: their numbers, and less left to ship."""
+    lines = seen.lines
+    for parcel in parcels:
+        try:
+            gone = {line.id: count for line, count in platform.parts(parcel, lines, shared=True)}
+        except Rejected:  # nothing that could be counted
+            continue
+        lines = tuple(replace(line, left=max(0, line.left - gone.get(line.id, 0))) for line in lines)
+    return replace(seen, numbers=(*seen.numbers, *(parcel.tracking_number for parcel in parcels)), lines=lines)
 
 
 def arrived(platform: Platform, one: Claimed, seen: Seen, ours: Sequence[Claimed]) -> bool | None:

@@ -125,7 +125,7 @@ def test_more_than_is_left_is_never_asked_for(sim, store, stand):
     stand.counts_pieces = False
     line = stand.orders[READY].lines[0].id
     assert send(store, READY, NUMBER, "--item", f"{line}:2").code == 1
-    assert "1 of line 1011 are left" in store.json("status")[0]["reason"]
+    assert "1 of item '1011' left to ship, not 2" in store.json("status")[0]["reason"]
     assert sim.calls("bigcommerce", WRITE) == []
 
 

@@ -115,6 +115,7 @@ def test_the_buyer_reads_the_number_in_the_mail_about_the_completed_order(connec
 def test_a_number_is_replaced_and_the_others_stay(connect, shop, flavour):
     shop.flavour = flavour
     shop.put("13", "GLS123", "GLS")
+    shop.orders["13"].lines[0].quantity += 1
     adapter = connect()
     more = {"items": (Item("1", quantity=1),)} if flavour == "fulfillments" else {}
     sent(adapter, **more)

@@ -84,12 +84,8 @@ class Fulfilments(OAuth):
         try:
             wanted = self.parts(parcel, list(lines.values()))
         except Rejected as error:
-            raise Rejected(f"{error}, or no longer to be shipped: check the parcel's items") from None
+            raise Rejected(f"{error}, or it cannot be shipped any more: check the parcel's items") from None
         for line, count in wanted:
-            if count > line.left:
-                raise Rejected(
-                    f"Shopify has {line.left} of item {line.id} left to ship, not {count}: check the parcel's items"
-                )
             for id, key, row in rows:
                 if key == line.id and (take := min(count, row["quantity"])):
                     chosen.setdefault(id, []).append({"id": row["id"], "quantity": take})

@@ -123,7 +123,7 @@ class Allegro(OAuth):
         if body["carrierId"] == "OTHER":
             body["carrierName"] = (parcel.carrier_name or parcel.carrier)[:30]
         if parcel.items:  # whole lines: Allegro knows no quantities here
-            body["lineItems"] = [{"id": id} for id in dict.fromkeys(ln.id for ln, _ in self.parts(parcel, seen.lines))]
+            body["lineItems"] = [{"id": line.id} for line, _ in self.parts(parcel, seen.lines, shared=True)]
         row = self.post(f"{ORDER}/shipments", order, json=body, headers=JSON, operation="shipments").data
         if tracking_key(str(self.field(row, "waybill"))) != parcel.key:
             raise NotUnderstood("Allegro accepted the number and answered with another one")

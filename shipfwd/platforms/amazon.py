@@ -123,7 +123,8 @@ class Amazon(OAuth):
         (parcel,) = parcels
         items = [(item.item_id, item.quantity) for item in parcel.items]
         if self.needs_look(parcels):
-            items = [(line.id, count) for line, count in self.parts(parcel, seen.lines)]
+            edit = parcel.in_doubt or bool(parcel.remote_id)  # what it holds may be counted as sent already
+            items = [(line.id, count) for line, count in self.parts(parcel, seen.lines, shared=edit)]
         reference = parcel.remote_id or str(10**8 + int(sha256(parcel.key.encode()).hexdigest(), 16) % (9 * 10**8))
         return [self._confirm(order, parcel, reference, items)]
 

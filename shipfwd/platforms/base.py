@@ -290,25 +290,25 @@ class Platform:
         if self.number_pattern and not re.fullmatch(self.number_pattern, number):
             raise NumberNotAccepted(f"{self.title} does not take a number with these characters")
 
-    def parts(self, parcel: Parcel, lines: Sequence[Line]) -> list[tuple[Line, int]]:
-        """Which lines lie in this parcel and how many of each: its items, or all that is left of the order.
-
-        Raises Rejected for an item that is not on the order, or when nothing is left to ship.
+    def parts(self, parcel: Parcel, lines: Sequence[Line], shared: bool = False) -> list[tuple[Line, int]]:
+        """Which lines lie in this parcel and how many of each: its items, or all that is left. `shared`: a piece may
+        lie in several parcels. Raises Rejected for what is not on the order or not left on it.
         """
         if not parcel.items:
-            rest = [(line, line.left) for line in lines if line.left > 0]
-            if not rest:
-                raise Rejected(f"nothing is left to ship on this order at {self.title}")
-            return rest
-        chosen = []
+            if rest := [(line, line.left) for line in lines if line.left > 0]:
+                return rest
+            raise Rejected(f"nothing is left to ship on this order at {self.title}")
+        chosen: dict[str, tuple[Line, int]] = {}
         for item in parcel.items:
-            found = [
-                ln for ln in lines if (item.item_id and ln.id == item.item_id) or (item.sku and ln.sku == item.sku)
-            ]
+            word, found = item.item_id or item.sku, [line for line in lines if item.names(line)]
             if len(found) != 1:
-                raise Rejected(f"item '{item.item_id or item.sku}' is not one line of this order at {self.title}")
-            chosen.append((found[0], item.quantity or found[0].left or found[0].quantity))
-        return chosen
+                raise Rejected(f"item '{word}' is not one line of this order at {self.title}")
+            _, before = chosen.get((line := found[0]).id, (line, 0))
+            count = before + (item.quantity or max(line.left - before, 0) or (line.quantity if shared else 1))
+            if count > line.left and not shared:
+                raise Rejected(f"{self.title} has {line.left} of item '{word}' left to ship, not {count}")
+            chosen[line.id] = (line, count)
+        return list(chosen.values())
 
     def field(self, data: Any, *path: str | int) -> Any:
         """data[path[0]][path[1]]…; raises NotUnderstood naming the first step that is not there."""

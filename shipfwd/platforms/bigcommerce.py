@@ -79,9 +79,6 @@ class BigCommerce(Platform):
             seen.more["bare"].remove(bare)  # not for the next parcel of this order, too
             return [self._change(order, bare, parcel, given)]
         parts = self.parts(parcel, lines)
-        for line, count in parts:
-            if count > line.left:
-                raise Rejected(f"{line.left} of line {line.id} are left to ship at BigCommerce, {count} are given")
         if len({address[line.id] for line, _ in parts}) > 1:
             raise Rejected(f"the order goes to several addresses, a shipment to one; {ITEMS}")
         items = [{"order_product_id": int(line.id), "quantity": count} for line, count in parts]
@@ -156,7 +153,7 @@ class BigCommerce(Platform):
         """The shipment without a number that this parcel is, or None. Raises Rejected where that is not certain."""
         bare = seen.more["bare"]
         if parcel.items:
-            wanted = {line.id: count for line, count in self.parts(parcel, lines)}
+            wanted = {line.id: count for line, count in self.parts(parcel, lines, shared=True)}
             return next((row for row in bare if contents(row) == wanted), None)
         if len(bare) == 1 and not any(line.left for line in lines):
             return bare[0]

@@ -123,8 +123,9 @@ class EBay(OAuth):
 
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
         (parcel,) = parcels
+        parts = self.parts(parcel, seen.lines, shared=True)  # several packages, a call each: what is left is not asked
         body = {
-            "lineItems": [{"lineItemId": ln.id, "quantity": count} for ln, count in self.parts(parcel, seen.lines)],
+            "lineItems": [{"lineItemId": line.id, "quantity": count} for line, count in parts],
             "shippedDate": f"{parcel.created_at:%Y-%m-%dT%H:%M:%S}.000Z",
             "shippingCarrierCode": self.carrier_code(parcel),
             "trackingNumber": parcel.tracking_number,

@@ -92,7 +92,7 @@ class Magento(Rest):
         return str(parcel.id) if parcel.items else ""  # named items are a shipment of their own
 
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
-        named = [part for one in parcels if one.items for part in self.parts(one, seen.lines)]
+        named = [part for one in parcels if one.items for part in self.parts(one, seen.lines, shared=True)]
         if not any(line.left for line in ([line for line, _ in named] if named else seen.lines)):
             return self._add(parcels, seen)
         body: dict[str, Any] = {"tracks": [self._track(one) for one in parcels], "notify": self.flag("notify_buyer")}
@@ -110,6 +110,7 @@ class Magento(Rest):
             return self._add(parcels, seen)
         if not isinstance(shipment, int | str) or not str(shipment).isdigit():
             raise NotUnderstood(f"{self.title} answered without the shipment's id")
+        seen.more["shipments"].append(str(shipment))  # for the order's next parcel, too
         return [Receipt(one.id, str(shipment), confirmed=False) for one in parcels]
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
