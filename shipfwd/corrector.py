@@ -20,7 +20,7 @@ from shipfwd.http import Talk, WouldSend
 from shipfwd.models import Attempt, Claimed, Receipt, Seen, normalise, tracking_key
 from shipfwd.runs import Run
 from shipfwd.unseen import remembered, written
-from shipfwd.verdicts import Desk
+from shipfwd.verdicts import Desk, arriving
 
 
 def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
@@ -86,6 +86,9 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> tuple[list[Attempt
     parcel = replace(one.parcel, tracking_number=new, tracking_url=one.parcel.tracking_url.replace(old, new))
     platform.check_number(parcel)
     platform.preflight(parcel)
+    if found := arriving(desk, run.store, one.order_id, one, run.clock()):
+        what = f"a write for shipment {found[0]} of its order was lost and may still arrive"
+        raise TryLater(f"{what}; nothing was replaced, wait for it")
     looks = platform.read_back or platform.needs_look([parcel])
     seen = platform.look([one.order_id]).get(one.order_id) if looks else Seen()
     if seen is None:

@@ -260,7 +260,7 @@ def lives(folder: Path, run_id: int) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that ask must not take each other for the run
     except BlockingIOError:
         return True
     else:

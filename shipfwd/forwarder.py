@@ -31,7 +31,7 @@ from shipfwd.marking import Marking
 from shipfwd.models import Attempt, Claimed, Exchange, Seen, Settlement, stamp
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
-from shipfwd.verdicts import Desk
+from shipfwd.verdicts import Desk, a_bug
 
 EQUAL_ERRORS = 5  # in a row, naming no order: the integration rests for this run
 NAMES_AN_ORDER = (
@@ -69,6 +69,7 @@ class Forwarder(Marking):
         self._exhausted = False
         self._feeding = False
         self._last_error, self._equal = "", 0
+        self._turns: dict[str, datetime] = {}  # orders whose status step this run may take, and until when
 
     # ---- the loop ---------------------------------------------------------------------------------------
 
@@ -231,8 +232,7 @@ class Forwarder(Marking):
             return
         self._write(order, todo, seen or Seen(), talk, platform, unfit)
         if self.desk.marks and not self.run.dry:
-            for wanted, tries in self.store.wanted_sent(self.integration, 1, order):
-                self._mark(wanted, tries, seen if looked else None, talk, platform)
+            self._mark_in_turn(order, self._turns.pop(order, None), seen if looked else None, talk, platform)
 
     def _write(
         self, order: str, todo: list[Claimed], seen: Seen, talk: Talk, platform: Platform, unfit: dict[int, Exception]
@@ -253,6 +253,10 @@ class Forwarder(Marking):
                 self._settle([(one, verdict)], "look", looks, answered=True)
                 seen = unseen.remembered(platform, seen, [one] if verdict.state == "forwarded" else [])
                 journalled.add(one.id)
+        for one in tuple(going):
+            if (verdict := self._held(one, order)) is not None:
+                going.remove(one)
+                self._settle([(one, verdict)], "look", looks, answered=True)
         bundles: dict[str, list[Claimed]] = {}
         for one in going:
             bundles.setdefault(platform.bundle(one.parcel) if platform.together else str(one.id), []).append(one)
@@ -284,6 +288,10 @@ class Forwarder(Marking):
                 outcomes = [(one, self._react(one, error, when, True, blind[one.id])) for one in part]
                 stopped = error if isinstance(error, TryLater) else None
                 together = outcomes[0][1].next_attempt_at
+            except Exception as error:
+                if left_at and (doubt := self._broken_off(part, error, left_at[-1], talk.exchanges[begun:])):
+                    self._settle(doubt, "forward", talk.exchanges[begun:])
+                raise
             finally:
                 talk.intent = None
             told = [] if journalled >= {one.id for one in part} else looks
@@ -326,7 +334,11 @@ class Forwarder(Marking):
             word = "adopted" if outcome.adopted else _word(outcome)
             lines.append(Attempt(one.id, step, word, outcome.reason))
         order = outcomes[0][0].order_id
-        held = self.store.settle(self.run.id, self.integration.id, [outcome for _, outcome in outcomes], lines, order)
+        turn = self._turn() if any(outcome.wants_sent for _, outcome in outcomes) else None
+        if turn:
+            self._turns[order] = turn
+        done = [outcome for _, outcome in outcomes]
+        held = self.store.settle(self.run.id, self.integration.id, done, lines, order, turn)
         tally = self.run.tally
         for one, outcome in outcomes:
             if one.id not in held:  # settled before, by this run or by whoever took it over
@@ -378,9 +390,7 @@ class Forwarder(Marking):
 
     def _bug(self, group: Sequence[Claimed], error: Exception) -> None:
         self._tell_bug(f"at order {group[0].order_id}", error)
-        failed = Settlement(
-            0, "failed", f"a bug in shipfwd stopped it ({type(error).__name__}); please report it", "Bug"
-        )
+        failed = Settlement(0, "failed", a_bug(error), "Bug")
         self._settle([(one, replace(failed, shipment_id=one.id)) for one in group], "forward", [])
 
     def _rehearse(self, part: Sequence[Claimed], would: WouldSend) -> None:

@@ -20,6 +20,7 @@ from shipfwd.store import Store
 
 # Several codes at once: the first of these counts (DESIGN 4).
 PRECEDENCE = (130, 70, 3, 1, 4)
+TICK = 0.25  # seconds until a waiting thread sees a signal
 
 
 @dataclass
@@ -122,6 +123,8 @@ class Run:
 
     @property
     def stopping(self) -> bool:
+        if self._signal:
+            self._stop.set()
         if not self._stop.is_set() and time.monotonic() >= self._ends:
             self.tally.codes.add(4)
             self.tally.talk.append("the deadline came; what is left is for the next run")
@@ -139,16 +142,18 @@ class Run:
 
     def wait(self, seconds: float) -> None:
         """Sleep within the run. Raises Interrupted when it is to stop: the caller has sent nothing then."""
-        left = self.seconds_left
+        end = time.monotonic() + seconds
         with self._count:
             self._waiting += 1
         try:
-            stopped = self._stop.wait(max(0.0, min(seconds, left)))
+            while not self.stopping:
+                if (left := end - time.monotonic()) <= 0:
+                    return
+                self._stop.wait(max(0.0, min(left, self.seconds_left, TICK)))
         finally:
             with self._count:
                 self._waiting -= 1
-        if stopped or seconds > left and self.stopping:
-            raise Interrupted("the run is ending")
+        raise Interrupted("the run is ending")
 
     def stop(self, code: int = 0) -> None:
         if code:
@@ -165,8 +170,9 @@ class Run:
         def ask(number: int, frame: object) -> None:
             if self._signal:
                 os._exit(130)  # what was sending is recognised by its lock and looked up by the next run
+            # No lock is taken here: the thread that was interrupted may hold it. `stopping` and `wait` see it soon.
             self._signal = number
-            self.stop(130)
+            self.tally.codes.add(130)
 
         before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:

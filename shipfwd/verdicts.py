@@ -13,8 +13,10 @@ from shipfwd import schedule, unseen
 from shipfwd.errors import (
     CarrierNotAccepted,
     ConfigError,
+    Interrupted,
     NotOurs,
     NotReady,
+    NotUnderstood,
     NumberNotAccepted,
     OutcomeUnknown,
     PlatformError,
@@ -23,11 +25,13 @@ from shipfwd.errors import (
     StoreFailed,
     TryLater,
 )
+from shipfwd.files import ran_out
 from shipfwd.http import Channel
-from shipfwd.models import Claimed, Integration, Receipt, Seen, Settlement, tracking_key
+from shipfwd.models import Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
 from shipfwd.settings import named
+from shipfwd.store import Store
 
 NOT_READY = 3600.0  # seconds until an order that cannot be shipped yet is looked at again
 ROUNDED = timedelta(microseconds=999_999)  # times are stored in whole seconds; a doubt must not end too early
@@ -139,6 +143,16 @@ class Verdicts:
             error = NeedsItems(f"{there} is there for the whole order; a further parcel needs its --item")
         return self._react(one, error, None)
 
+    def _held(self, one: Claimed, order: str) -> Settlement | None:
+        """Another parcel's write may still arrive, and would erase this number or be erased by it; None: write it."""
+        if (found := arriving(self.desk, self.store, order, one, self.run.clock())) is None:
+            return None
+        other, until = found
+        reason = f"a write for shipment {other} of its order was lost and may still arrive; sent after that"
+        if one.before == "forwarded":
+            return Settlement(one.id, "forwarded", f"looked for again, not there: {reason}", "InDoubt")
+        return Settlement(one.id, "pending", reason, "InDoubt", until, one.in_doubt_since)
+
     # ---- what an answer says ------------------------------------------------------------------------------
 
     def _done(self, one: Claimed, adopted: bool = False, confirmed: bool = False, remote_id: str = "") -> Settlement:
@@ -181,10 +195,29 @@ class Verdicts:
             after = (error.after or NOT_READY) if isinstance(error, NotReady) else error.after
             at = schedule.retry_at(one.tries, now, after, self.desk.random)
             return Settlement(one.id, "pending", reason, kind, at, doubt)
+        if isinstance(error, NotUnderstood) and left_at is not None and self.platform.repeat != "harmless":
+            there = f"{error}; the number may be there; that is looked up by: shipfwd forward {one.id}"
+            return Settlement(one.id, "failed", there, kind, None, left_at + ROUNDED)
         blocking = (NotOurs, OneNumber, NeedsItems)
         if isinstance(error, blocking) or isinstance(error, (CarrierNotAccepted, NumberNotAccepted)) and not written:
             return self._blocked(one, error)
         return Settlement(one.id, "failed", reason, kind)
+
+    def _broken_off(
+        self, part: Sequence[Claimed], error: Exception, left_at: datetime, exchanges: Sequence[Exchange]
+    ) -> list[tuple[Claimed, Settlement]]:
+        """In doubt: what a bug, a signal or a refused login ended after a write had left. Empty: nothing is there."""
+        if isinstance(error, StoreFailed) or ran_out(error):
+            return []  # cannot be recorded; in doubt by the journal once this run is gone
+        if isinstance(error, (Interrupted, ConfigError)):
+            done = exchanges if isinstance(error, Interrupted) else exchanges[:-1]  # the last was refused
+            if not any(one.write and (one.status is None or one.status < 300 and not one.note) for one in done):
+                return []
+            lost = OutcomeUnknown(f"its writes broke off, a part of them was done: {error}")
+            return [(one, self._react(one, lost, left_at, True, not self.platform.read_back)) for one in part]
+        reason = f"{a_bug(error)}; the number may be there; that is looked up by: shipfwd forward"
+        since = left_at + ROUNDED
+        return [(one, Settlement(one.id, "failed", f"{reason} {one.id}", "Bug", None, since)) for one in part]
 
     def _after(self, one: Claimed, stopped: TryLater, at: datetime | None) -> Settlement:
         """A parcel that was not tried, since an older one of its order has to go first."""
@@ -192,6 +225,26 @@ class Verdicts:
             at = schedule.retry_at(1, self.run.clock(), stopped.after, self.desk.random)
         reason = f"waits for an older parcel of its order: {stopped}"
         return Settlement(one.id, "pending", reason, type(stopped).__name__, at, one.in_doubt_since)
+
+
+def arriving(desk: Desk, store: Store, order: str, one: Claimed, now: datetime) -> tuple[int, datetime] | None:
+    """The other parcel of the order whose lost write may still arrive and cannot stand beside this one's; until when.
+
+    Where numbers share a field, or only one fits, a write replaces what stands there: whichever comes last would
+    erase the other, and nobody would be told. What left in one write with `one` came or is lost with it.
+    """
+    if desk.platform.parcels == "many":
+        return None
+    found: tuple[int, datetime] | None = None
+    for other, since in store.doubts(desk.integration.id, order):
+        until = min(since, now + ROUNDED) + timedelta(seconds=desk.doubt_seconds)
+        if other != one.id and since != one.in_doubt_since and until > now and (found is None or until > found[1]):
+            found = other, until
+    return found
+
+
+def a_bug(error: Exception) -> str:
+    return f"a bug in shipfwd stopped it ({type(error).__name__}); please report it"
 
 
 def _advice(error: Exception, one: Claimed, integration: Integration) -> str:

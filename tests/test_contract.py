@@ -27,6 +27,7 @@ HTML = "<!doctype html><title>maintenance</title>"
 # fault → (what happens instead of the scripted answer,
 #          state and exit code at a read, at a write, at the status step)
 DOUBT, LATER, FAILED, REST = ("retrying", 4, True), ("retrying", 4, False), ("failed", 1, False), ("pending", 3, False)
+ODD = ("failed", 1, True)  # well-formed and not what was promised: a person must look, and the number may be there
 FAULTS = {
     "unreachable": (UNREACHABLE, LATER, LATER, 4),
     "cut off": (CUT, LATER, DOUBT, 4),
@@ -35,8 +36,8 @@ FAULTS = {
     "502 html": ((502, {}, HTML), LATER, DOUBT, 4),
     "401": ((401, {}, "{}"), REST, REST, 3),
     "200 html": ((200, {"Content-Type": "text/html"}, HTML), LATER, DOUBT, 4),
-    "200 {}": ((200, {}, "{}"), FAILED, FAILED, 1),
-    "200 []": ((200, {}, "[]"), FAILED, FAILED, 1),
+    "200 {}": ((200, {}, "{}"), FAILED, ODD, 1),
+    "200 []": ((200, {}, "[]"), FAILED, ODD, 1),
     "redirect": ((302, {"Location": "https://elsewhere.test/login"}, ""), REST, REST, 3),
 }  # fmt: skip
 STEPS = [
@@ -150,7 +151,7 @@ def test_every_fault_at_every_step(name, case, step, fault, staged, caplog):
     else:
         state, code, doubt = at_write if step == writes[0] else at_read
         if step == writes[0] and repeat == "harmless" and doubt:
-            doubt = False
+            doubt = at_write is ODD and name == "mirakl"  # repeat hangs on the account there, and this one may split
         if doubt and not platform.read_back and platform.arrived is Platform.arrived:
             state, code = "failed", 1
         assert (row["state"], out["exit"]) == (state, code), said

@@ -244,13 +244,13 @@ ERRORS = {
     "outcome unknown": (errors.OutcomeUnknown("lost"), ("retrying", 4, MINUTE, False), ("retrying", 4, (59, 61), True)),
     "order not found": (errors.OrderNotFound("no such order"), ("failed", 1, None, False), None),
     "rejected": (errors.Rejected("no"), ("failed", 1, None, False), None),
-    "not understood": (errors.NotUnderstood("what"), ("failed", 1, None, False), None),
+    "not understood": (errors.NotUnderstood("what"), ("failed", 1, None, False), ("failed", 1, None, True)),
     "carrier": (errors.CarrierNotAccepted("what is DPD"), ("blocked", 1, None, False), ("failed", 1, None, False)),
     "number": (errors.NumberNotAccepted("too odd"), ("blocked", 1, None, False), ("failed", 1, None, False)),
     "not ours": (errors.NotOurs("we ship this"), ("blocked", 1, None, False), None),
     "auth": (errors.AuthFailed("wrong key"), ("pending", 3, None, False), None),
     "config": (errors.ConfigError("moved"), ("pending", 3, None, False), None),
-    "bug": (ZeroDivisionError("oops"), ("failed", 70, None, False), None),
+    "bug": (ZeroDivisionError("oops"), ("failed", 70, None, False), ("failed", 70, None, True)),
 }
 
 
@@ -395,6 +395,8 @@ def test_doubt_is_never_cut_short_by_a_time_stored_in_whole_seconds(stage, left)
         stage.store.full_pass(stage.shop, timedelta(hours=72))
         stage.store.claim(run.id, stage.shop, 9)
         stage.store.leave(run.id, [Attempt(one, "forward", "left")])
+    stage.forward()
+    stage.clock.forward(seconds=59)
     while not stage.far.writes() and stage.clock.now < begun + timedelta(seconds=70):
         stage.forward()
         stage.clock.forward(milliseconds=170)
@@ -1316,3 +1318,224 @@ def test_the_journal_tells_every_step(stage):
     assert stage.journal(one) == [
         ("forward", "left"), ("forward", "in doubt"), ("forward", "left"), ("forward", "accepted"),
     ]  # fmt: skip
+
+
+# ---- what may still arrive -----------------------------------------------------------------------------------
+
+
+def doubtful_and_another(stage, parcels: str) -> tuple[int, int]:
+    """Two parcels of an order: the write of the first is lost and on its way; the second waits."""
+    stage.declare(parcels=parcels)
+    (first,) = stage.put("101", number="NO1111111")
+    stage.far.fail("write", errors.OutcomeUnknown("lost"), late=True)
+    assert stage.forward().exit_code == 4
+    (second,) = stage.put("101", number="NO2222222", item_id="L1")
+    return first, second
+
+
+@pytest.mark.parametrize("parcels", ["joined", "items", "one"])
+def test_a_person_does_not_send_beside_a_lost_write_that_may_still_arrive_and_erase_it(stage, parcels):
+    first, second = doubtful_and_another(stage, parcels)
+    assert stage.by_hand(second).exit_code == 4
+    shown = stage[second]
+    assert (shown["state"], shown["next_attempt_at"]) == ("retrying", stage[first]["next_attempt_at"])
+    assert f"a write for shipment {first} of its order was lost and may still arrive" in shown["reason"]
+    assert stage.far.writes() == [("101", ["NO1111111"])]
+    stage.far.arrive()
+    stage.clock.forward(seconds=62)
+    stage.forward()
+    assert stage[first]["state"] == "forwarded"
+    assert stage[second]["state"] == ("blocked" if parcels == "one" else "forwarded")
+    assert stage.far.orders["101"][0] == "NO1111111"
+
+
+def test_where_an_order_holds_many_numbers_a_person_sends_beside_a_lost_one(stage):
+    _, second = doubtful_and_another(stage, "many")
+    assert stage.by_hand(second).exit_code == 0
+    assert stage[second]["state"] == "forwarded"
+
+
+def test_what_a_dead_run_may_have_sent_holds_back_its_order(stage):
+    """Taken back, it is looked up at once; its number may land after that look."""
+    stage.declare(parcels="joined")
+    first, second = stage.put("101", number="NO1111111") + stage.put("101", number="NO2222222")
+    with stage.run() as (run, _):
+        stage.store.claim_by_hand(run.id, [first])
+        stage.store.leave(run.id, [Attempt(first, "forward", "left")])
+        run._command = "died"
+    stage.forward()
+    assert [stage[one]["state"] for one in (first, second)] == ["retrying", "retrying"]
+    assert stage.far.writes() == []
+    stage.clock.forward(seconds=62)
+    assert stage.forward().exit_code == 0
+    assert [stage[one]["state"] for one in (first, second)] == ["forwarded", "forwarded"]
+
+
+def test_again_leaves_a_forwarded_parcel_as_it_is_while_another_may_still_arrive(stage):
+    stage.declare(parcels="joined")
+    (first,) = stage.put("101", number="NO1111111")
+    stage.forward()
+    stage.far.orders["101"].clear()
+    (second,) = stage.put("101", number="NO2222222")
+    stage.far.fail("write", errors.OutcomeUnknown("lost"), late=True)
+    stage.forward()
+    assert stage.by_hand(first, again=True).exit_code == 4
+    assert (stage[first]["state"], stage.far.count("write")) == ("forwarded", 2)
+    assert f"shipment {second}" in stage[first]["reason"]
+
+
+def exchange(status: int | None):
+    from shipfwd.models import Exchange
+
+    return Exchange(
+        NOON, "POST", "https://bazaar.test/101", "", status, "", True, "AuthFailed" if status == 401 else ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "state", "code"),
+    [
+        (errors.Interrupted("the run is ending"), 200, "retrying", 4),
+        (errors.Interrupted("the run is ending"), None, "retrying", 4),
+        (errors.AuthFailed("wrong key"), 201, "retrying", 3),
+        (errors.AuthFailed("wrong key"), 401, "pending", 3),
+        (ZeroDivisionError("oops"), 200, "failed", 70),
+        (errors.NotUnderstood("what"), 200, "failed", 1),
+    ],
+)
+def test_what_breaks_off_after_a_write_has_left_is_in_doubt(stage, monkeypatch, error, status, state, code):
+    """The second of an adapter's two requests, or the reading of its answer, ends what the first has begun."""
+    (one,) = stage.put("101")
+    stage.far.fail("write", error, lost=status != 401)
+    before = stage.kinds["bazaar"].forward
+
+    def forward(self, order, parcels, seen):
+        self.wire.exchanges += [exchange(status), *([exchange(401)] if isinstance(error, errors.AuthFailed) else [])]
+        return before(self, order, parcels, seen)
+
+    stage.declare(forward=forward)
+    tally = stage.forward()
+    assert (stage[one]["state"], tally.exit_code) == (state, code), stage[one]["reason"]
+    assert (stage[one]["in_doubt_since"] is not None) == (status != 401)
+    stage.clock.forward(hours=2)
+    stage.by_hand(one)
+    assert (stage[one]["state"], stage.far.orders["101"]) == ("forwarded", ["NO1010000"])
+    assert stage.far.count("write") == (2 if status == 401 else 1), "adopted, not sent again"
+
+
+@pytest.mark.parametrize("begun_by", ["the run that sent the last parcel", "a later sweep"])
+def test_two_runs_at_once_mark_an_order_as_sent_only_once(stage, begun_by):
+    """PrestaShop mails the buyer at each change of an order's state."""
+    stage.marking()
+    (one,) = stage.put("101")
+    if begun_by == "a later sweep":
+        stage.far.fail("status", errors.Throttled("slower"))
+        stage.forward()
+        stage.clock.forward(minutes=5)
+    before = stage.far.count("status")
+
+    def meanwhile(step, what):
+        if step == "status" and stage.far.count("status") == before + 1:
+            with stage.run("sweep") as (run, assembly):
+                sweeper.sweep(run, assembly, [stage.shop], False)
+
+    stage.far.hook = meanwhile
+    stage.sweep()
+    assert stage.far.count("status") == before + 1
+    assert stage[one]["status_sent_at"]
+
+
+def test_a_status_step_whose_answer_was_lost_is_not_repeated_while_it_may_arrive(stage):
+    stage.marking()
+    stage.declare(doubt_seconds=180)
+    stage.put("101")
+    stage.far.fail("status", errors.OutcomeUnknown("lost"))
+    stage.forward()
+    stage.clock.forward(seconds=120)
+    stage.sweep()
+    assert stage.far.count("status") == 1
+    stage.clock.forward(seconds=70)
+    stage.sweep()
+    assert stage.far.count("status") == 2
+
+
+def test_a_status_step_that_waited_until_its_turn_was_over_does_not_leave(stage):
+    stage.marking()
+    (one,) = stage.put("101")
+
+    def wait_long(step, what):
+        if step == "status" and stage.far.count("status") == 1:
+            stage.clock.forward(seconds=70)  # for its slot, say
+            stage.sweep()
+
+    stage.far.hook = wait_long
+    before = stage.kinds["bazaar"].mark_sent
+    left = []
+
+    def mark_sent(self, order, seen):
+        before(self, order, seen)
+        self.wire.intent(exchange(None))
+        left.append(order)
+
+    stage.declare(mark_sent=mark_sent)
+    assert stage.forward().exit_code == 0
+    assert left == ["101"]
+    assert stage[one]["status_sent_at"]
+
+
+# ---- while a run is under way --------------------------------------------------------------------------------
+
+
+def test_what_is_switched_off_in_the_middle_of_a_run_sends_no_more(stage):
+    from dataclasses import replace
+
+    stage.declare(concurrency=1)
+    ids = stage.put(*(str(n) for n in range(101, 106)))
+    off = replace(stage.shop, enabled=False)
+    stage.far.hook = lambda step, what: stage.store.save_integration(off) if step == "write" else None
+    stage.forward()
+    states = [stage[one]["state"] for one in ids]
+    assert states[0] == "forwarded", "what was claimed already is in flight"
+    assert states[2:] == ["waiting"] * 3
+
+
+def test_dropping_never_undoes_what_a_run_has_sent_meanwhile(stage):
+    """`drop` looked at it before the run took it."""
+    sent, doubtful = stage.put("101", "102")
+    stage.far.fail("write", errors.OutcomeUnknown("lost"), order="102")
+    stage.forward()
+    assert not stage.store.by_hand(sent, "dropped", "cancelled")
+    assert not stage.store.by_hand(doubtful, "dropped", "cancelled")
+    assert not stage.store.by_hand(sent, "forwarded", "seen there")
+    assert [stage[one]["state"] for one in (sent, doubtful)] == ["forwarded", "retrying"]
+
+
+def test_a_signal_takes_no_lock_that_the_interrupted_thread_may_hold(stage, monkeypatch):
+    """A handler runs between two instructions of the main thread, also of one that is about to wait for the event."""
+    import signal
+
+    with stage.run() as (run, _), run.signals():
+        inside = []
+        real = run._stop.set
+        monkeypatch.setattr(run._stop, "set", lambda: inside.append("set") or real())
+        signal.raise_signal(signal.SIGTERM)
+        assert inside == []
+        with pytest.raises(errors.Interrupted):
+            run.wait(60)
+        assert run.stopping
+        assert run.tally.exit_code == 130
+
+
+def test_two_that_ask_whether_a_dead_run_lives_do_not_take_each_other_for_it(stage):
+    import fcntl
+    import os
+
+    from shipfwd.files import lives, private_dir, private_file
+
+    folder = private_dir(locks_folder(stage.filled.path))
+    asks = private_file(folder / "run-7")
+    fcntl.flock(asks, fcntl.LOCK_SH)
+    assert not lives(folder, 7)
+    os.close(asks)
+    with stage.run() as (run, _):
+        assert lives(folder, run.id)

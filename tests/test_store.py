@@ -658,7 +658,9 @@ def test_what_is_not_due_or_switched_off_is_not_claimed(filled):
     assert claim(filled, shop) == []
     filled.store.move_orders(shop.id, ["101"], "Shipped")
     filled.store.full_pass(shop, WINDOW)
-    assert claim(filled, replace(shop, enabled=False)) == []
+    filled.store.save_integration(replace(shop, enabled=False))
+    assert claim(filled, shop) == [], "as it is now, not as it was when the run began"
+    filled.store.save_integration(shop)
     assert claim(filled, shop) == [("101", ["ONE0001"])]
 
 
@@ -875,7 +877,7 @@ def test_a_settled_shipment_still_wants_its_order_marked(filled):
     (one,) = filled.put(shop, row("101", "ONE0001"))
     filled.change("UPDATE shipments SET in_doubt_since = '2026-11-23T11:00:00Z', state = 'failed'")
     assert filled.store.by_hand(one, "forwarded", "seen there", wants_sent=True)
-    assert filled.store.wanted_sent(shop, 10) == [("101", 0)]
+    assert filled.store.wanted_sent(shop, 10) == ["101"]
 
 
 # ---- removing -----------------------------------------------------------------------------------------------

@@ -7,19 +7,17 @@ from datetime import datetime
 
 from shipfwd.models import Attempt, Claimed, Integration, parse_stamp, stamp, tracking_key
 from shipfwd.store.due import FAR, READY, claimed
-from shipfwd.store.queue import WANT_SENT, QueueStore
+from shipfwd.store.queue import HOLDS_BACK, WANT_SENT, QueueStore
 
-# An order may be marked as sent once no parcel of it is still on its way or in trouble. One that is blocked
-# because the platform shows a single number will never be on its way.
-_HOLDS_BACK = """
-SELECT 1 FROM shipments AS s WHERE s.integration_id = o.integration_id AND s.order_id = o.order_id
-    AND (s.state IN ('pending', 'sending', 'failed') OR (s.state = 'blocked' AND s.kind <> 'OneNumber'))
-"""
 _WANTED = f"""
-SELECT o.order_id, o.sent_tries FROM orders AS o INDEXED BY orders_wanted
-WHERE o.integration_id = :integration AND o.sent_state = 'wanted'
-    AND (o.sent_next_at IS NULL OR o.sent_next_at <= :now OR o.sent_next_at > :far)
-    AND NOT EXISTS ({_HOLDS_BACK}) LIMIT :n
+SELECT order_id, sent_tries FROM orders INDEXED BY orders_wanted
+WHERE integration_id = :integration AND sent_state = 'wanted' AND (sent_next_at IS NULL OR sent_next_at <= :now
+    OR sent_next_at > :far) AND NOT EXISTS ({HOLDS_BACK}) LIMIT :n
+"""
+_TURN = f"""
+UPDATE orders SET sent_next_at = :turn WHERE integration_id = :integration AND order_id = :order
+    AND sent_state = 'wanted' AND (sent_next_at = :mine OR :mine IS NULL AND (sent_next_at IS NULL
+    OR sent_next_at <= :now OR sent_next_at > :far) AND NOT EXISTS ({HOLDS_BACK})) RETURNING sent_tries
 """
 
 
@@ -47,15 +45,34 @@ class AfterStore(QueueStore):
             return True
         return integration.enabled and bool(self.wanted_sent(integration, 1))
 
-    def wanted_sent(self, integration: Integration, limit: int, order: str | None = None) -> list[tuple[str, int]]:
-        """Orders whose status transfer may be tried now, with how often it was."""
+    def wanted_sent(self, integration: Integration, limit: int) -> list[str]:
+        """Orders whose status transfer may be tried now."""
         now = self.clock()
-        sql = _WANTED.replace("WHERE o.", "WHERE (:order IS NULL OR o.order_id = :order) AND o.", 1)
-        rows = self._read(
-            sql,
-            {"integration": integration.id, "now": stamp(now), "far": stamp(now + FAR), "n": limit, "order": order},
-        )
-        return [(row["order_id"], row["sent_tries"]) for row in rows]
+        names = {"integration": integration.id, "now": stamp(now), "far": stamp(now + FAR), "n": limit}
+        return [row["order_id"] for row in self._read(_WANTED, names)]
+
+    def take_turn(
+        self, integration: Integration, order: str, until: datetime, mine: datetime | None = None
+    ) -> int | None:
+        """Take the status step of an order until a time; how often it was tried, None when another run has it.
+
+        mine   until when it is this run's: keep it longer.
+        """
+        now = self.clock()
+        names = {
+            "integration": integration.id, "order": order, "turn": stamp(until), "now": stamp(now),
+            "far": stamp(now + FAR), "mine": stamp(mine) if mine else None,
+        }  # fmt: skip
+        with self._write() as db:
+            rows = db.execute(_TURN, names).fetchall()
+        return int(rows[0]["sent_tries"]) if rows else None
+
+    def status_step(self, integration: Integration, order: str) -> tuple[bool, datetime | None]:
+        """Is the order still to be marked as sent, and until when is that somebody's turn (or not to be tried)?"""
+        where = "integration_id = ? AND order_id = ? AND sent_state = 'wanted'"
+        for row in self._read(f"SELECT sent_next_at FROM orders WHERE {where}", (integration.id, order)):
+            return True, parse_stamp(row["sent_next_at"]) if row["sent_next_at"] else None
+        return False, None
 
     def settle_sent(
         self,
@@ -201,7 +218,7 @@ class AfterStore(QueueStore):
     def by_hand(
         self, shipment_id: int, state: str, reason: str, *, status_sent: bool = False, wants_sent: bool = False
     ) -> bool:
-        """A person ends it: dropped, or an in-doubt one settled. False when a run holds it.
+        """A person ends it: dropped, or an in-doubt one settled. False when a run holds it, or has ended it meanwhile.
 
         status_sent, wants_sent   as in Settlement.
         """
@@ -212,12 +229,17 @@ class AfterStore(QueueStore):
                 " in_doubt_since = NULL,"
                 " forwarded_at = iif(:state = 'forwarded', coalesce(forwarded_at, :now), forwarded_at),"
                 " status_sent_at = iif(:sent, coalesce(status_sent_at, forwarded_at, :now), status_sent_at)"
-                " WHERE id = :id AND state <> 'sending'",
+                " WHERE id = :id AND state NOT IN ('sending', 'forwarded')"
+                " AND (in_doubt_since IS NULL) = (:state = 'dropped')",
                 {"state": state, "reason": reason, "now": now, "id": shipment_id, "sent": status_sent},
             ).rowcount
             if changed:
                 self._journal(db, None, [Attempt(shipment_id, "person", state, reason)])
                 if wants_sent:
-                    key = db.execute("SELECT integration_id, order_id FROM shipments WHERE id = ?", (shipment_id,))
-                    db.execute(WANT_SENT, tuple(key.fetchone()))
+                    key = db.execute(
+                        'SELECT integration_id AS integration, order_id AS "order", NULL AS turn FROM shipments'
+                        " WHERE id = ?",
+                        (shipment_id,),
+                    )
+                    db.execute(WANT_SENT, dict(key.fetchone()))
         return bool(changed)

@@ -10,9 +10,10 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from shipfwd.models import Attempt, Claimed, Integration, Settlement, stamp
+from shipfwd.models import Attempt, Claimed, Integration, Settlement, parse_stamp, stamp
 from shipfwd.store.due import FAR, READY, DueStore, claimed
 
 _DUE = """
@@ -55,9 +56,17 @@ _JOURNAL = """
 INSERT INTO attempts (shipment_id, run_id, at, step, outcome, detail, method, url, status, request, answer)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-WANT_SENT = """
-UPDATE orders SET sent_state = 'wanted', sent_tries = 0, sent_next_at = NULL, sent_reason = ''
-WHERE integration_id = ? AND order_id = ? AND EXISTS (SELECT 1 FROM shipments AS s
+# An order may be marked as sent once no parcel of it is still on its way or in trouble. One that is blocked
+# because the platform shows a single number will never be on its way.
+HOLDS_BACK = """
+SELECT 1 FROM shipments AS h WHERE h.integration_id = orders.integration_id AND h.order_id = orders.order_id
+    AND (h.state IN ('pending', 'sending', 'failed') OR (h.state = 'blocked' AND h.kind <> 'OneNumber'))
+"""
+# With :turn the status step is taken at once, for whoever settles the last parcel.
+WANT_SENT = f"""
+UPDATE orders SET sent_state = 'wanted', sent_tries = 0, sent_reason = '',
+    sent_next_at = iif(EXISTS ({HOLDS_BACK}), NULL, :turn)
+WHERE integration_id = :integration AND order_id = :order AND EXISTS (SELECT 1 FROM shipments AS s
     WHERE s.integration_id = orders.integration_id AND s.order_id = orders.order_id
         AND s.state = 'forwarded' AND s.status_sent_at IS NULL)
 """
@@ -140,12 +149,18 @@ class QueueStore(DueStore):
             "now": stamp(now),
             "far": stamp(now + FAR),
             "only": only_run,
-            "live": integration.enabled,
         }
         with self._write() as db:
             chosen: dict[str, None] = {}
             queries = [_DOUBT] if only_run is None else []
-            if integration.enabled:
+            # As it is now: switched off or removed in the middle of a run, it sends no more.
+            switch = db.execute(
+                "SELECT enabled FROM integrations WHERE id = ? AND removed_at IS NULL", (integration.id,)
+            )
+            if not (row := switch.fetchone()):
+                return []
+            names["live"] = bool(row["enabled"])
+            if names["live"]:
                 queries += [_DUE.format(when="<= :now"), _DUE.format(when="> :far")]
             for query in queries:
                 for row in db.execute(query, names):
@@ -229,9 +244,11 @@ class QueueStore(DueStore):
         outcomes: Sequence[Settlement],
         attempts: Sequence[Attempt],
         order: str | None = None,
+        turn: datetime | None = None,
     ) -> set[int]:
         """Record what became of shipments that this run holds, with the journal, in one transaction.
 
+        turn   until when the order's status step is this run's, should nothing hold it back (after.py).
         Returns the ids it settled; one that this run does not hold any more stays as it is.
         """
         now = stamp(self.clock())
@@ -262,10 +279,8 @@ class QueueStore(DueStore):
                 success = "UPDATE integrations SET last_success_at = ?1 WHERE id = ?2 AND last_success_at IS NOT ?1"
                 db.execute(success, (now, integration_id))
             if order is not None and any(one.wants_sent for one in outcomes):
-                db.execute(
-                    WANT_SENT,
-                    (integration_id, order),
-                )
+                names = {"integration": integration_id, "order": order, "turn": stamp(turn) if turn else None}
+                db.execute(WANT_SENT, names)
         return held
 
     def _journal(self, db: sqlite3.Connection, run_id: int | None, attempts: Iterable[Attempt]) -> None:
@@ -294,6 +309,15 @@ class QueueStore(DueStore):
                 for one in attempts
             ],
         )
+
+    def doubts(self, integration_id: int, order: str) -> list[tuple[int, datetime]]:
+        """The order's shipments that are in doubt, whatever their state, with when their write left."""
+        rows = self._read(
+            "SELECT id, in_doubt_since FROM shipments WHERE integration_id = ? AND order_id = ?"
+            " AND in_doubt_since IS NOT NULL",
+            (integration_id, order),
+        )
+        return [(row["id"], parse_stamp(row["in_doubt_since"])) for row in rows]
 
     def ours(self, integration_id: int, order: str) -> set[str]:
         """Keys of the numbers of all our shipments of this order: any of them may stand there."""

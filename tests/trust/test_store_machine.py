@@ -139,8 +139,10 @@ class StoreMachine(RuleBasedStateMachine):
     def by_hand(self, data, state):
         if ids := sorted(self.stored()):
             one = data.draw(st.sampled_from(ids))
-            sending = self.stored()[one]["state"] == "sending"
-            assert self.store.by_hand(one, state, "a person said so") is not sending
+            before = self.stored()[one]
+            doubtful = before["in_doubt_since"] is not None
+            may = before["state"] not in ("sending", "forwarded") and doubtful == (state == "forwarded")
+            assert self.store.by_hand(one, state, "a person said so") is may
 
     @rule()
     def reopened(self):
