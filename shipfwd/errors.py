@@ -104,5 +104,9 @@ class NumberNotAccepted(PlatformError):
     pass
 
 
+class NeedsItems(PlatformError):
+    """A further parcel of an order, where the platform must know what lies in it. Raised before anything is sent."""
+
+
 class NotOurs(PlatformError):
     """The platform handles this number or order itself; nothing is to be sent."""

@@ -281,7 +281,8 @@ class Forwarder(Marking):
             except WouldSend as would:
                 self._rehearse(part, would)
                 continue
-            except PlatformError as error:
+            except PlatformError as met:
+                error = self._in_the_way(part[0], met, seen, order)
                 when = left_at[-1] if left_at else None
                 ours = unseen.written(platform, self.store, self.integration, order)
                 blind = {one.id: unseen.blind(platform, one, seen, ours) for one in part}

@@ -14,6 +14,7 @@ from shipfwd.errors import (
     CarrierNotAccepted,
     ConfigError,
     Interrupted,
+    NeedsItems,
     NotOurs,
     NotReady,
     NotUnderstood,
@@ -40,10 +41,6 @@ UNREAD = "accepted, not read back yet"
 
 class OneNumber(PlatformError):
     """The order shows a single number and has one of ours: this parcel can never be shown there."""
-
-
-class NeedsItems(PlatformError):
-    """A further parcel of an order, where the platform must know what lies in it."""
 
 
 @dataclass(frozen=True)
@@ -131,17 +128,22 @@ class Verdicts:
             return None
         if self.platform.parcels == "items" and one.parcel.items:
             return None
-        there, ours = seen.numbers[-1], self.store.ours(self.integration.id, order)
-        if any(tracking_key(number) not in ours for number in seen.numbers):
-            error: Exception = Rejected(
-                f"{self.platform.title} has another number there, {there}, that is not from here; "
-                f"keep it and drop this one (shipfwd drop {one.id}), or change it there by hand"
-            )
-        elif self.platform.parcels == "one":
+        there = seen.numbers[-1]
+        error: PlatformError = NeedsItems(f"{there} is there for the whole order; a further parcel needs its --item")
+        if self.platform.parcels == "one":
             error = OneNumber(f"{self.platform.title} shows one number, has {there}")
-        else:
-            error = NeedsItems(f"{there} is there for the whole order; a further parcel needs its --item")
-        return self._react(one, error, None)
+        return self._react(one, self._in_the_way(one, error, seen, order), None)
+
+    def _in_the_way(self, one: Claimed, error: PlatformError, seen: Seen, order: str) -> PlatformError:
+        """A number that leaves no room for another: one of ours blocks it, a foreign one fails it."""
+        ours = self.store.ours(self.integration.id, order)
+        foreign = [number for number in seen.numbers if tracking_key(number) not in ours]
+        if not foreign or not isinstance(error, (OneNumber, NeedsItems)):
+            return error
+        return Rejected(
+            f"{self.platform.title} has another number there, {foreign[-1]}, that is not from here; "
+            f"keep it and drop this one (shipfwd drop {one.id}), or change it there by hand"
+        )
 
     def _held(self, one: Claimed, order: str) -> Settlement | None:
         """Another parcel's write may still arrive, and would erase this number or be erased by it; None: write it."""

@@ -108,8 +108,16 @@ def test_two_carriers_need_items_and_with_them_are_two_fulfilments(shopify, stan
     put(shopify, ORDER)
     assert send(shopify, ORDER, INPOST, carrier="inpost").code == 1
     assert fulfilments(stand, ORDER) == [([NUMBER], "DPD")]
-    (failed,) = [one for one in shopify.json("status") if one["state"] == "failed"]
-    assert "one carrier" in failed["reason"]
+    (blocked,) = [one for one in shopify.json("status") if one["state"] == "blocked"]
+    assert "one carrier" in blocked["reason"]
+
+
+def test_a_foreign_number_of_another_carrier_fails_and_names_it(sim, shopify, stand):
+    stand.fulfil(ORDER, "1Z999AA10123456784", "UPS")
+    assert send(shopify, ORDER).code == 1
+    (shown,) = shopify.json("status")
+    assert (shown["state"], "1Z999AA10123456784, that is not from here" in shown["reason"]) == ("failed", True)
+    assert writes(sim) == []
 
 
 def test_an_order_that_the_first_carrier_took_whole_can_be_put_right(shopify, stand):

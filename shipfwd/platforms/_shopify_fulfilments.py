@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shipfwd.errors import NotReady, OutcomeUnknown, Rejected
+from shipfwd.errors import NeedsItems, NotReady, OutcomeUnknown, Rejected
 from shipfwd.models import Line, Parcel, Seen, tracking_key
 from shipfwd.platforms import _shopify as gql
 from shipfwd.platforms._oauth import OAuth
@@ -134,9 +134,11 @@ class Fulfilments(OAuth):
         same = [one for one in live if self._company_of(one).casefold() == company.casefold()]
         if not bare and not same:
             there = [f"{number} ({self._company_of(one) or '?'})" for one in live for number, _ in self._tracks(one)]
-            raise Rejected(
+            kind = NeedsItems if there and not parcels[0].items else Rejected
+            raise kind(
                 f"all of this order is fulfilled at Shopify ({', '.join(there) or 'nothing was to be shipped'}), and a "
-                f"fulfilment has one carrier: what went with {company} needs a fulfilment of its own there"
+                f"fulfilment has one carrier: what went with {company} needs one of its own, and --item. Cancel that "
+                "one there, give this parcel its items, forward it, and then the other with --again"
             )
         new = [(parcel.tracking_number, parcel.tracking_url) for parcel in parcels]
         target = bare[0] if bare else same[-1]
