@@ -52,6 +52,12 @@ def test_a_number_is_there_once_weight_and_costs_are_kept_and_the_order_is_shipp
     assert stand.mails == []
 
 
+@pytest.mark.parametrize("state", ["x", "0", "4.0", "shipped"])
+def test_a_shipped_state_that_is_no_number_is_refused_at_once(presta, state):
+    said = presta.run("integration", "edit", "presta", "--set", f"shipped_state={state}")
+    assert (said.code, "number of an order status" in said.err) == (2, True)
+
+
 def test_a_shop_before_8_and_a_key_without_patch_get_the_whole_row(sim, presta, stand):
     stand.version = (1, 7)
     assert add(presta, READY).code == 0

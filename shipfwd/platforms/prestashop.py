@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shipfwd.errors import AuthFailed, NotReady, NotUnderstood, NumberNotAccepted, OrderNotFound, Rejected
+from shipfwd.errors import AuthFailed, NotReady, NotUnderstood, NumberNotAccepted, OrderNotFound, Rejected, UsageError
 from shipfwd.models import Parcel, Receipt, Seen, Setting, tracking_key
 from shipfwd.platforms._presta import DAY, PAGE, Webservice, errors_of, numbers_of, parsed, told
 
@@ -60,6 +60,11 @@ class PrestaShop(Webservice):
     status_transfer = "separate"
     sent_from = frozenset({"2", "3", "9", "11", "12", "13"})
     correct = "replace"
+
+    @classmethod
+    def complete(cls, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+        if not re.fullmatch("[1-9][0-9]{0,9}", (state := settings.get("shipped_state", "4").strip())):
+            raise UsageError(f"shipped_state is the number of an order status (4 by default), not '{state}'")
 
     def check(self) -> str:
         index = parsed(self.get("/api/", expect="text").text)
