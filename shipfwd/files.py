@@ -155,7 +155,13 @@ def replacing(path: str | Path) -> Iterator[IO[str]]:
                 pass
             raise
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: str | Path, error: OSError) -> ConfigError:
+    folder = Path(path).absolute().parent
+    why = f"there is no folder {folder}" if isinstance(error, FileNotFoundError) else str(error.strerror)
+    return ConfigError(f"cannot write {path}: {why}")
 
 
 def _keep_owner(fd: int, target: str) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
-from shipfwd.errors import ConfigError
+from shipfwd.files import unwritable
 from shipfwd.store import Store
 from shipfwd.vault import Vault
 
@@ -33,6 +32,4 @@ def write_textfile(path: str, store: Store, vault: Vault, now: datetime, exit_co
     try:
         write_to_textfile(path, registry)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write the metrics to {path}: {error.strerror}; see that {Path(path).parent} is yours"
-        ) from None
+        raise unwritable(path, error) from None

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from shipfwd.answers import document
 from shipfwd.errors import ConfigError
+from shipfwd.files import unwritable
 from shipfwd.models import Exchange
 
 
@@ -64,7 +65,7 @@ class Network:
                 os.fchmod(fd, 0o600)
                 self._trace = os.fdopen(fd, "a", encoding="utf-8")
             except OSError as error:
-                raise ConfigError(f"cannot write the trace to {trace}: {error.strerror}") from None
+                raise unwritable(trace, error) from None
 
     def context(self) -> Any:
         """The TLS context of the process; REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE count."""

@@ -214,7 +214,7 @@ def read_created_at(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     if end <= now:
         return end
     if start - now > timedelta(hours=24):
-        raise ValueError(f"{show(text)} is more than 24 hours ahead")
+        raise ValueError(f"{show(text)} is more than 24 hours ahead; a ship date is expected")
     return now.astimezone(UTC)
 
 

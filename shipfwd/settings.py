@@ -177,7 +177,13 @@ def _checked(setting: Setting, value: str) -> str:
         raise UsageError(f"{setting.name} cannot be '{value}'{nearest(value, list(setting.choices))}")
     if getattr(setting, "path", False) and ("/" in value or "." in value):  # cron runs in another folder
         return str(Path(value).expanduser().absolute())
-    return _checked_url(setting.name, value) if setting.url else value
+    if not setting.url:
+        return value
+    url = _checked_url(setting.name, value)
+    for api in ("/wp-json", "/api", "/rest"):
+        if f"without {api}" in setting.help and url.endswith(api):
+            raise UsageError(f"{setting.name} is {setting.help}: {url.removesuffix(api)}")
+    return url
 
 
 def _checked_url(name: str, value: str) -> str:

@@ -493,7 +493,7 @@ def test_a_database_that_cannot_be_used_is_3_and_a_sentence(shop, kind, args):
     assert "Traceback" not in said.err
     word = {
         "corrupt": "damaged",
-        "a folder": "cannot be opened",
+        "a folder": "is a folder; name a file in it",
         "foreign": "another program",
         "newer": "newer shipfwd",
     }

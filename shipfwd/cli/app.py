@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,20 @@ def formats(*more: str, what: str = "table") -> Callable[[Any], Any]:
     )
 
 
+class ShipmentId(click.ParamType):
+    """A shipment's number; whoever writes an order's is told how to name that."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(value)
+        except ValueError:
+            raise UsageError(
+                f"'{value}' is no shipment's number; those of an order: shipfwd status -o {shlex.quote(str(value))}"
+            ) from None
+
+
 class App:
     """One invocation of shipfwd. Tests hand in another clock."""
 
@@ -55,7 +70,7 @@ class App:
 
             self.db = Path(platformdirs.user_data_dir("shipfwd")) / "shipfwd.db"
         self.quiet, self.verbose = quiet, verbose
-        self.trace = Path(trace) if trace else None
+        self.trace = Path(trace) if self.outside(trace) and trace else None
         if log_format == "json":
             from shipfwd.cli.log import Log
 
@@ -149,6 +164,14 @@ class App:
             run.signals(),
         ):
             yield run, assembly
+
+    def outside(self, path: str | None) -> str | None:
+        """A file that a person named to be written to. Raises UsageError where it is one of shipfwd's own."""
+        if path is not None:
+            ours = {self.db.with_name(self.db.name + end).resolve() for end in ("", "-wal", "-shm", ".vault")}
+            if Path(path).expanduser().resolve() in ours:
+                raise UsageError(f"{path} belongs to shipfwd's database; name another file to write to")
+        return path
 
     # ---- talking ----------------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ def config_get(app: App, key: str) -> None:
     click.echo(app.config().text(key))
 
 
-@config.command("set")
+@config.command("set", context_settings={"ignore_unknown_options": True})  # -1 is a wrong value, not an option
 @click.argument("key", shell_complete=complete.keys)
 @click.argument("value")
 @click.pass_obj

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from shipfwd.cli.app import App, formats
+from shipfwd.cli.app import App, ShipmentId, formats
 from shipfwd.cli.sending import finish
 from shipfwd.errors import ConfigError, UsageError
 
@@ -27,7 +27,7 @@ def _log(app: App, row: dict[str, Any], state: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, type=int, metavar="ID…")
+@click.argument("ids", nargs=-1, required=True, type=ShipmentId(), metavar="ID…")
 @click.option("--reason", default="dropped by hand", help="Why, for the table.")
 @click.pass_obj
 def drop(app: App, ids: tuple[int, ...], reason: str) -> None:
@@ -56,7 +56,7 @@ def drop(app: App, ids: tuple[int, ...], reason: str) -> None:
 
 
 @click.command()
-@click.argument("shipment_id", metavar="ID", type=int)
+@click.argument("shipment_id", metavar="ID", type=ShipmentId())
 @click.option("--arrived/--not-arrived", default=None, help="What you saw at the platform.")
 @click.pass_obj
 def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
@@ -95,7 +95,7 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
 
 
 @click.command()
-@click.argument("shipment_id", metavar="ID", type=int)
+@click.argument("shipment_id", metavar="ID", type=ShipmentId())
 @click.argument("number", metavar="NEW-NUMBER")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")

@@ -12,7 +12,7 @@ from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
 from shipfwd.cli.progress import due_left, progress
-from shipfwd.cli.sending import finish
+from shipfwd.cli.sending import finish, say_outcomes
 from shipfwd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def add(
         _say_shared(app, run, before)
         if arrived.added and not no_forward:
             forward_added(run, assembly, [integration], run.id)
+            say_outcomes(app, run)
         code = finish(app, run, assembly, form, _counts(run, before, {}))
     click.get_current_context().exit(code)
 
@@ -186,6 +187,7 @@ def import_(
     from shipfwd.sweeper import forward_added
 
     store = app.working_store()
+    app.outside(rejects)
     columns = _pairs(mapping, "--map")
     if name:
         store.integration(name)
@@ -223,6 +225,7 @@ def import_(
         if not no_forward and not dry_run and totals["added"]:
             with progress(app, run, "forward", due_left(run, store.integrations(), run.id)):
                 forward_added(run, assembly, store.integrations(), run.id)
+            say_outcomes(app, run)
         counts = _counts(run, before, totals) if not dry_run else totals
         if dry_run:
             run.tally.rehearsed.clear()

@@ -10,7 +10,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli import complete
-from shipfwd.cli.app import App, formats
+from shipfwd.cli.app import App, ShipmentId, formats
 from shipfwd.errors import UsageError
 from shipfwd.models import STATES
 
@@ -80,8 +80,11 @@ def status(
 
     if limit is not None and every:
         raise UsageError("--limit and --all contradict each other")
-    if watch and (form != "table" or output or not views.is_terminal(app.out)):
+    if watch and (form != "table" or output):
         raise UsageError("--watch draws a table on a terminal; leave out --format and --output")
+    if watch and not views.is_terminal(app.out):
+        raise UsageError("--watch draws on a terminal, and this is none (a pipe, a file, or TERM=dumb)")
+    app.outside(output)
     most = None if every or (limit is None and form != "table") else MOST if limit is None else limit
     start = moment(app, since) if since else None
 
@@ -144,7 +147,7 @@ def write_page(app: App, rows: Any, out: Any) -> None:
 
 
 @click.command()
-@click.argument("shipment_id", metavar="ID", type=int)
+@click.argument("shipment_id", metavar="ID", type=ShipmentId())
 @formats()
 @click.pass_obj
 def show(app: App, shipment_id: int, form: str) -> None:

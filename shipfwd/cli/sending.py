@@ -8,7 +8,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli import complete
-from shipfwd.cli.app import App, formats
+from shipfwd.cli.app import App, ShipmentId, formats
 from shipfwd.cli.progress import due_left, progress
 from shipfwd.errors import ConfigError, ShipfwdError, UsageError
 
@@ -26,7 +26,7 @@ def finish(app: App, run: Run, assembly: Assembly, form: str, counts: dict[str, 
         sweeper.warn(run, assembly, run.store.integrations())
     for sentence in run.tally.talk:
         app.say(sentence)
-    for sentence in run.tally.told:
+    for sentence in dict.fromkeys(run.tally.told):
         app.complain(sentence)
     if run.tally.told and not run.dry and assembly.config.text("notify"):
         _notify(app, run, assembly)
@@ -76,7 +76,7 @@ def _show_rehearsal(app: App, run: Run, form: str) -> None:
 
 
 @click.command()
-@click.argument("ids", nargs=-1, type=int, metavar="[ID]…")
+@click.argument("ids", nargs=-1, type=ShipmentId(), metavar="[ID]…")
 @click.option("-o", "--order", "orders", multiple=True, help="All shipments of this order; may be repeated.")
 @click.option(
     "-i",
@@ -168,14 +168,16 @@ def forward(
             app.say(f"shipment {one}: {why}")
             if "another run" in why:
                 run.tally.codes.add(4)
-        if by_hand and not dry_run:
-            _say_outcomes(app, run)
+        if not dry_run:
+            say_outcomes(app, run)
         code = finish(app, run, assembly, form, run.counts() if not dry_run else {})
     click.get_current_context().exit(code)
 
 
-def _say_outcomes(app: App, run: Run) -> None:
-    """What became of shipments that a person named, when it is not simply done; many with one reason together."""
+def say_outcomes(app: App, run: Run) -> None:
+    """What became of shipments that a person sent, when it is not simply done; many with one reason together."""
+    if app.quiet:
+        return
     from shipfwd import terminal
 
     zone, ids, rows = app.config().zone, sorted(run.tally.touched), []
@@ -237,6 +239,9 @@ def sweep(
     \b
     */10 * * * *  /usr/local/bin/shipfwd -q sweep --if-due
     """
+    if ping is not None and not ping.startswith(("https://", "http://")):
+        raise UsageError(f"--ping takes an address that begins with https://, not '{ping}'")
+    app.outside(metrics), app.outside(report)
     if ping and not dry_run:
         _ping(app, ping.rstrip("/") + "/start")
     try:

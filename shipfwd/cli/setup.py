@@ -274,8 +274,9 @@ def integration_edit(
         raise UsageError("an integration cannot change its platform; remove it and add another")
     store = app.existing_store()
     one = store.integration(name)
-    cls = platforms.load(one.platform)
-    merged = {**one.settings, **_pairs(settings, "--set")}
+    if not (new_name or settings or secrets or trigger) and status_transfer is None:
+        raise UsageError("say what to change: --set, --secret, --trigger, --status-transfer or --name")
+    cls, merged = platforms.load(one.platform), {**one.settings, **_pairs(settings, "--set")}
     kept = kept_secrets(cls, merged, one.secrets)
     merged = check_settings(cls, merged, {**kept, **_pairs(secrets, "--secret")})
     cls = cls.shaped(merged)
@@ -289,8 +290,7 @@ def integration_edit(
         status_transfer=_transfer(cls, status_transfer, one.status_transfer),
     )
     store.save_integration(changed)
-    if changed.settings != one.settings:
-        store.forget_cached(one.id)
+    store.forget_cached(one.id)
     for key, value in prompted.items():
         app.vault().set_prompted(one.id, key, value)
     app.say(f"changed {changed.name}")

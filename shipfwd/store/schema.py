@@ -217,6 +217,8 @@ def opened(path: Path, may_create: bool = False) -> sqlite3.Connection | None:
         there = path.exists() and (may_create or path.stat().st_size > 0)
     except OSError as error:
         raise ConfigError(f"the database {path} cannot be opened: {error.strerror}") from None
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name a file in it: --db {path / 'shipfwd.db'}")
     if not there:
         if not may_create:
             return None
