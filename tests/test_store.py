@@ -407,6 +407,32 @@ def test_the_last_row_of_a_shipment_wins_and_its_items_come_together(filled):
     assert found.parcel.carrier == "inpost"
 
 
+def test_a_row_that_changes_nothing_wins_over_an_earlier_one_of_its_file(filled):
+    shop = filled.integration()
+    one, _ = filled.put(shop, row("101", "NO1010000", status="New"), row("102", "NO1020000", status="New", line=2))
+    filled.put(
+        shop,
+        row("101", "NO1010000", line=2, carrier="inpost", status="Shipped"),
+        row("101", "NO1010000", line=3, status="New"),
+        row("102", "NO1020000", line=4, status="New"),
+        row("102", "NO1020000", line=5),
+    )
+    assert (filled.stored(one)["carrier"], filled.shown(one)["order_status"]) == ("dpd", "New")
+    assert (filled.arrived.added, filled.arrived.known) == (0, 2)
+
+
+def test_a_file_that_says_nothing_new_writes_nothing(filled):
+    shop = filled.integration()
+    rows = [row(str(n), f"NO{n:07}", line=n, status="New") for n in range(20)]
+    filled.put(shop, *rows)
+    intake = filled.store.intake(filled.store.begin_run("import"))
+    intake.put((shop.id, one) for one in rows)
+    intake.group()
+    before = filled.store._db.total_changes
+    assert intake.merge().known == 20
+    assert filled.store._db.total_changes == before
+
+
 @pytest.mark.parametrize(("orders", "refused"), [(3, False), (4, True)])
 def test_a_number_on_more_than_three_orders_is_noticed(filled, orders, refused):
     shop = filled.integration()
