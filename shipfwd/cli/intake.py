@@ -356,7 +356,11 @@ def _refuse_overused(app: App, path: str, numbers: list[tuple[str, int]], yes: b
 
 @click.group()
 def order() -> None:
-    """Orders and the statuses that shipments wait for."""
+    """Orders and the statuses that shipments wait for.
+
+    \b
+    shipfwd order move A-1001 --to Shipped -i shop
+    """
 
 
 @order.command("move")
