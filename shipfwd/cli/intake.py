@@ -148,7 +148,12 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
 @click.option(
     "--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="Which column holds a field; may be repeated."
 )
-@click.option("--profile", metavar="NAME", help="Remember --map, --file-format and -i by this name; alone: use them.")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=complete.profiles,
+    help="Remember --map, --file-format and -i by this name; alone: use them.",
+)
 @click.option("--rejects", metavar="FILE", help="Write rejected rows there, in the file's own format.")
 @click.option("--no-forward", is_flag=True, help="Only store them.")
 @click.option("--dry-run", is_flag=True, help="Read and examine; store and send nothing.")
