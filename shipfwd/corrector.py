@@ -45,7 +45,7 @@ def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
             run.store.corrected(run.id, one, new, number, lines, receipt.confirmed, receipt.remote_id)
             run.tally.touched.add(one.id)
     except WouldSend as would:
-        run.tally.rehearsed.append((one.id, f"would replace {one.parcel.tracking_number} by {new}", would.request))
+        run.rehearse(one.id, f"would replace {one.parcel.tracking_number} by {new}", would.request)
     except ConfigError as error:
         run.tally.told.append(f"{desk.integration.name}: {error}; nothing was replaced")
         code = error.exit_code

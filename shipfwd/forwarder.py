@@ -31,7 +31,8 @@ from shipfwd.marking import Marking
 from shipfwd.models import Attempt, Claimed, Exchange, Seen, Settlement, stamp
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
-from shipfwd.verdicts import Desk, a_bug
+from shipfwd.store.foresight import Foresight
+from shipfwd.verdicts import Desk, a_bug, journal_lines, word_of
 
 EQUAL_ERRORS = 5  # in a row, naming no order: the integration rests for this run
 NAMES_AN_ORDER = (
@@ -58,12 +59,19 @@ class Forwarder(Marking):
 
     only_run   only what that run added (import, add).
     chosen     groups that a person chose, already claimed; then nothing else is claimed.
+    foresight  a dry run's: what it would claim.
     """
 
     def __init__(
-        self, run: Run, desk: Desk, only_run: int | None = None, chosen: list[list[Claimed]] | None = None
+        self,
+        run: Run,
+        desk: Desk,
+        only_run: int | None = None,
+        chosen: list[list[Claimed]] | None = None,
+        foresight: Foresight | None = None,
     ) -> None:
         super().__init__(run, desk, only_run)
+        self._foresight = foresight
         self._queue: deque[Task] = deque()
         self._chosen = chosen
         self._exhausted = False
@@ -162,9 +170,8 @@ class Forwarder(Marking):
         if self._chosen is not None:
             groups, self._chosen = self._chosen[:size], self._chosen[size:]
             self._exhausted = not self._chosen
-        elif self.run.dry:
-            groups = self.store.claim(0, self.integration, 10**6, self.only_run, peek=True)
-            self._exhausted = True
+        elif self._foresight is not None:
+            groups = self._foresight.next(size)
         else:
             groups = self.store.claim(self.run.id, self.integration, size, self.only_run)
         if self.platform.look_batch == 1 or len(groups) < 2:
@@ -307,7 +314,7 @@ class Forwarder(Marking):
 
         def leave(exchange: Exchange) -> None:
             left_at.append(self.run.clock())
-            lines = _lines([one for one in part if one.id not in journalled], looks) + [
+            lines = journal_lines([one for one in part if one.id not in journalled], looks) + [
                 Attempt(one.id, "forward", "left", exchange=exchange) for one in part
             ]
             self.store.leave(self.run.id, lines)
@@ -328,11 +335,12 @@ class Forwarder(Marking):
         if self.run.dry:
             for one, outcome in outcomes:
                 word = "is there already" if outcome.adopted else f"would be {outcome.state}: {outcome.reason}"
-                self.run.tally.rehearsed.append((one.id, word, None))
+                self.run.rehearse(one.id, word)
+            self._count_equal(outcomes, answered)
             return
-        lines = _lines([one for one, _ in outcomes], exchanges)
+        lines = journal_lines([one for one, _ in outcomes], exchanges)
         for one, outcome in outcomes:
-            word = "adopted" if outcome.adopted else _word(outcome)
+            word = "adopted" if outcome.adopted else word_of(outcome)
             lines.append(Attempt(one.id, step, word, outcome.reason))
         order = outcomes[0][0].order_id
         turn = self._turn() if any(outcome.wants_sent for _, outcome in outcomes) else None
@@ -358,7 +366,7 @@ class Forwarder(Marking):
     def _log(self, one: Claimed, outcome: Settlement) -> None:
         again = outcome.next_attempt_at
         state = "retrying" if outcome.state == "pending" and (again or outcome.in_doubt_since) else outcome.state
-        word = "adopted" if outcome.adopted else _word(outcome)
+        word = "adopted" if outcome.adopted else word_of(outcome)
         more = {"class": outcome.kind, "next_attempt_at": stamp(again) if again else None}
         self.run.outcome(self.integration.name, one, state, word, outcome.reason, **more)
 
@@ -396,24 +404,4 @@ class Forwarder(Marking):
 
     def _rehearse(self, part: Sequence[Claimed], would: WouldSend) -> None:
         for one in part:
-            self.run.tally.rehearsed.append((one.id, "would send", would.request))
-
-
-def _lines(part: Sequence[Claimed], exchanges: Sequence[Exchange]) -> list[Attempt]:
-    return [
-        Attempt(
-            one.id,
-            "forward" if exchange.write else "look",
-            "no answer" if exchange.status is None else exchange.note or "answered",
-            exchange.note if exchange.status is None else "",
-            exchange,
-        )
-        for one in part
-        for exchange in exchanges
-    ]
-
-
-def _word(outcome: Settlement) -> str:
-    if outcome.in_doubt_since and outcome.state == "pending":
-        return "in doubt"
-    return {"forwarded": "accepted", "pending": "again later"}.get(outcome.state, outcome.state)
+            self.run.rehearse(one.id, "would send", would.request)

@@ -20,6 +20,7 @@ from shipfwd.store import Store
 
 # Several codes at once: the first of these counts (DESIGN 4).
 PRECEDENCE = (130, 70, 3, 1, 4)
+SHOWN = 500  # lines of a dry run that are shown at a time
 TICK = 0.25  # seconds until a waiting thread sees a signal
 
 
@@ -31,8 +32,9 @@ class Tally:
     codes      exit codes that something asked for.
     told       sentences for stderr that a person needs, also with -q.
     talk       sentences for stderr that -q leaves out.
-    rehearsed  a dry run's lines: (shipment id, sentence, request or None).
+    rehearsed  a dry run's lines that are still to be shown: (shipment id, sentence, request or None).
     expired    how many shipments' window ended.
+    once_told  records what counts as told, once it was said.
     """
 
     touched: set[int] = field(default_factory=set)
@@ -42,6 +44,13 @@ class Tally:
     talk: list[str] = field(default_factory=list)
     rehearsed: list[tuple[int, str, Any]] = field(default_factory=list)
     expired: int = 0
+    once_told: list[Callable[[], None]] = field(default_factory=list)
+
+    def all_told(self) -> None:
+        """The words are out: from now on they count as told."""
+        for record in self.once_told:
+            record()
+        self.once_told.clear()
 
     @property
     def exit_code(self) -> int:
@@ -69,6 +78,7 @@ class Run:
         self.shown: dict[str, int] = {}  # the counts that were printed
         self.done = 0  # settled so far, for the progress line
         self.resting: set[int] = set()  # integrations that this run leaves alone
+        self.show: Callable[[list[tuple[int, str, Any]]], None] | None = None  # how a dry run's lines are shown
         self._waiting, self._count = 0, threading.Lock()
         self._stop = threading.Event()
         self._signal = 0
@@ -130,6 +140,14 @@ class Run:
             self.tally.talk.append("the deadline came; what is left is for the next run")
             self._stop.set()
         return self._stop.is_set()
+
+    def rehearse(self, shipment_id: int, sentence: str, request: Any = None) -> None:
+        """A line of a dry run: kept until there are some to be shown in the shipments' order; it may have millions."""
+        with self._count:
+            self.tally.rehearsed.append((shipment_id, sentence, request))
+            if self.show is not None and len(self.tally.rehearsed) >= SHOWN:
+                self.show(self.tally.rehearsed)
+                self.tally.rehearsed = []
 
     @property
     def seconds_left(self) -> float:

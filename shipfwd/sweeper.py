@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -83,17 +84,16 @@ def _work_off(run: Run, desk: Desk) -> bool:
 
 
 def _rehearse(run: Run, assembly: Assembly, integrations: Sequence[Integration], full: set[int]) -> None:
-    """A dry run: find what would be due in a transaction that is rolled back, then do all but the writes."""
-    groups: dict[int, list[list[Claimed]]] = {}
-    with run.store.rehearsal():
-        for one in integrations:
-            if one.id in full:
-                run.store.full_pass(one, assembly.config.window)
-            else:
-                run.store.mark_created(one, assembly.config.window)
-            if found := run.store.claim(0, one, 10**9, peek=True):
-                groups[one.id] = found
-    forward_chosen(run, assembly, integrations, groups)
+    """A dry run: all but the writes. Nothing is marked as due, so that nobody waits for it, however long it reads."""
+    window = assembly.config.window
+    foresights = {one.id: run.store.foresight(one, window, one.id in full) for one in integrations}
+
+    def one(desk: Desk) -> None:
+        from shipfwd.forwarder import Forwarder
+
+        Forwarder(run, desk, foresight=foresights[desk.integration.id]).work()
+
+    each(run, assembly, [integration for integration in integrations if foresights[integration.id].any], one)
 
 
 def _slot(run: Run, assembly: Assembly, integration: Integration) -> datetime | None:
@@ -219,9 +219,9 @@ def _renew_logins(run: Run, assembly: Assembly, integrations: Sequence[Integrati
 
 
 def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> None:
-    """What will not arrive unless someone acts, and by when; once per shipment and reason."""
+    """What will not arrive unless someone acts, and by when; once per shipment and reason (`Tally.once_told`)."""
     store, config, told = run.store, assembly.config, run.tally.told
-    troubled = store.newly_in_trouble()
+    troubled, more = store.newly_in_trouble()
     for row in troubled:
         if row["state"] == "expired":
             names = {name: row[name] for name in ("id", "integration", "order_id", "state", "reason")}
@@ -231,7 +231,7 @@ def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> N
     leaving = [row for one in integrations for row in store.leaving_window(one, slot, config.window)]
     sections: list[tuple[str, list[dict[str, Any]]]] = [
         ("", troubled),
-        ("due for 6 hours without success: ", late),
+        ("due for 6 hours without success", late),
         ("", [row for row in leaving if row["ends_at"] > run.clock()]),
         ("", [row for row in leaving if row["ends_at"] <= run.clock()]),
     ]
@@ -246,10 +246,13 @@ def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> N
             what = f"shipment {ids} (order {first['order_id']}, {first['tracking_number']})" if len(group) == 1 else (
                 f"{len(group)} shipments ({ids})"
             )  # fmt: skip
-            told.append(f"{name}: {what}: {first['state']}: {title}{reason}")
+            why = ": ".join(part for part in (title, reason) if part)
+            told.append(f"{name}: {what}: {first['state']}: {why}")
     if troubled or late or leaving:
         run.tally.codes.add(1)
-        store.mark_told([*late, *leaving])
+        run.tally.once_told += [lambda: store.mark_told([*late, *leaving]), lambda: store.mark_troubled(troubled, more)]
+    if more:
+        told.append(f"and {len(more)} more failed, blocked or expired; see: shipfwd status --state failed (or blocked)")
     try:
         _warn_of_logins(run, assembly, integrations)
     except ShipfwdError as error:  # a vault that cannot be read must not hide what else is to be said
@@ -265,6 +268,7 @@ def _warn_of_logins(run: Run, assembly: Assembly, integrations: Sequence[Integra
             and not run.store.login_warned(integration.id, stamp(ends))
         ):
             run.tally.codes.add(1)
+            run.tally.once_told.append(partial(run.store.warned_of_login, integration.id, stamp(ends)))
             run.tally.told.append(
                 f"{integration.name}: its login ends on {schedule.local(ends, assembly.config.zone)}; "
                 f"renew it: shipfwd integration login {quote(integration.name)}"

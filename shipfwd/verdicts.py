@@ -28,7 +28,7 @@ from shipfwd.errors import (
 )
 from shipfwd.files import ran_out
 from shipfwd.http import Channel
-from shipfwd.models import Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
+from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
 from shipfwd.settings import named
@@ -262,3 +262,23 @@ def _advice(error: Exception, one: Claimed, integration: Integration) -> str:
     if isinstance(error, Refused) and "shipfwd" not in text and ";" not in text:
         return f"{text}; when that is mended: shipfwd forward {one.id}"
     return text
+
+
+def journal_lines(part: Sequence[Claimed], exchanges: Sequence[Exchange]) -> list[Attempt]:
+    return [
+        Attempt(
+            one.id,
+            "forward" if exchange.write else "look",
+            "no answer" if exchange.status is None else exchange.note or "answered",
+            exchange.note if exchange.status is None else "",
+            exchange,
+        )
+        for one in part
+        for exchange in exchanges
+    ]
+
+
+def word_of(outcome: Settlement) -> str:
+    if outcome.in_doubt_since and outcome.state == "pending":
+        return "in doubt"
+    return {"forwarded": "accepted", "pending": "again later"}.get(outcome.state, outcome.state)

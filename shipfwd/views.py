@@ -62,12 +62,10 @@ def emit(
     fields    the public names, in order: JSON and CSV have exactly these.
     columns   field → heading for a table; default: the fields.
     """
-    if form == "json":
-        _emit_json(({name: row.get(name) for name in fields} for row in rows), out)
-    elif form == "csv":
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(fields)
-        writer.writerows([_cell(row.get(name)) for name in fields] for row in rows)
+    if form != "table":
+        stream = Stream(fields, form, out)
+        stream.rows(rows)
+        stream.end()
     else:
         _table(rows, columns or {name: name.replace("_", " ") for name in fields}, out)
 
@@ -83,13 +81,27 @@ def emit_one(counts: Mapping[str, Any], form: str, out: IO[str]) -> None:
         out.write((", ".join(words) or "nothing was due") + "\n")
 
 
-def _emit_json(rows: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
-    """An array, row by row, so that a million rows need no memory."""
-    first = True
-    for row in rows:
-        out.write(("[\n " if first else ",\n ") + safe_json(row))
-        first = False
-    out.write("[]\n" if first else "\n]\n")
+class Stream:
+    """JSON (one array) or CSV, row by row, so that a million rows need no memory."""
+
+    def __init__(self, fields: Sequence[str], form: str, out: IO[str]) -> None:
+        self._fields, self._out, self._count = fields, out, 0
+        self._writer = csv.writer(out, lineterminator="\n") if form == "csv" else None
+        if self._writer:
+            self._writer.writerow(fields)
+
+    def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            if self._writer:
+                self._writer.writerow([_cell(row.get(name)) for name in self._fields])
+            else:
+                text = safe_json({name: row.get(name) for name in self._fields})
+                self._out.write((",\n " if self._count else "[\n ") + text)
+            self._count += 1
+
+    def end(self) -> None:
+        if not self._writer:
+            self._out.write("\n]\n" if self._count else "[]\n")
 
 
 def safe_json(value: Any) -> str:

@@ -1119,3 +1119,71 @@ def test_a_carrier_is_mapped_whatever_the_word(shop):
 
 def test_nothing_is_left_behind_by_a_clock_at_noon(shop):
     assert shop.clock() == NOON
+
+
+# ---- how a run ends ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_a_long_dry_run_is_shown_as_it_comes_and_whole(shop, monkeypatch, form):
+    import csv
+    import json
+
+    monkeypatch.setattr("shipfwd.runs.SHOWN", 2)
+    shop.add()
+    file = shop.file(
+        "p.csv",
+        "order_id,tracking_number,carrier\n" + "".join(f"{n},62000000000000000000000{n},dpd\n" for n in range(1, 6)),
+    )
+    shop.run("import", file, "-i", "shop", "--no-forward")
+    said = shop.run("sweep", "--dry-run", "--format", form)
+    assert said.code == 0, said
+    if form == "table":
+        assert said.out.count("shipment ") == 5
+        return
+    rows = json.loads(said.out) if form == "json" else list(csv.DictReader(said.out.splitlines()))
+    assert sorted(int(one["id"]) for one in rows) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("broken", ["a kill before it was written down", "stderr is closed"])
+def test_what_nobody_could_read_is_told_by_the_next_run(shop, monkeypatch, broken):
+    from shipfwd.cli.app import App
+    from shipfwd.store import Store
+
+    shop.add()
+    shop.run("add", "101", "620000000000000000000001", "-i", "shop", "--carrier", "unheard-of", "--no-forward")
+    with monkeypatch.context() as during:
+        if broken == "stderr is closed":
+
+            def closed(self, text):
+                raise BrokenPipeError(32, "Broken pipe")
+
+            during.setattr(App, "complain", closed)
+            assert shop.run("sweep").code == 1
+        else:
+
+            def killed(self, *rows):
+                raise KeyboardInterrupt
+
+            during.setattr(Store, "mark_troubled", killed)
+            shop.run("sweep")
+    told = shop.run("-q", "sweep")
+    assert (told.code, "unheard-of" in told.err) == (1, True)
+    again = shop.run("-q", "sweep")
+    assert (again.code, again.err) == (0, "")
+
+
+def test_a_late_shipment_is_told_with_a_reason(shop, clock):
+    shop.add()
+    shop.run("add", "101", "620000000000000000000001", "-i", "shop", "--carrier", "dpd", "--no-forward")
+    shop.run("add", "102", "620000000000000000000002", "-i", "shop", "--carrier", "dpd", "--no-forward")
+    shop.sim.platform("woocommerce")
+    shop.run("sweep", "--dry-run")
+    from support import Filled
+
+    filled = Filled(shop.db, clock)
+    filled.change("UPDATE shipments SET due_at = created_at, next_attempt_at = '2026-11-23T23:00:00Z' WHERE id = 1")
+    filled.store.close()
+    clock.forward(hours=7)
+    said = shop.run("sweep")
+    assert "due for 6 hours without success: no run has come to it" in said.err

@@ -183,6 +183,7 @@ class Stage:
                 yield run, assembly
                 if not dry:
                     sweeper.warn(run, assembly, self.store.integrations())
+                    run.tally.all_told()
             finally:
                 assembly.close()
 
@@ -1539,16 +1540,3 @@ def test_two_that_ask_whether_a_dead_run_lives_do_not_take_each_other_for_it(sta
     os.close(asks)
     with stage.run() as (run, _):
         assert lives(folder, run.id)
-
-
-@pytest.mark.parametrize(
-    ("refusal", "code"), [(errors.Rejected("it is cancelled"), 1), (errors.NotReady("it is not paid"), 4)]
-)
-def test_an_order_that_may_not_be_written_on_is_not_marked_though_its_state_would_allow_it(stage, refusal, code):
-    stage.marking()
-    (one,) = stage.put("101")
-    stage.far.orders["101"] = ["NO1010000"]
-    stage.far.refusals["101"] = refusal
-    tally = stage.forward()
-    assert (stage[one]["state"], tally.exit_code, stage.far.count("status")) == ("forwarded", code, 0)
-    assert str(refusal) in stage[one]["reason"]

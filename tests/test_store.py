@@ -59,8 +59,9 @@ def old_shop(tmp_path_factory):
 
 
 WATCHED = {
-    "due": lambda s, i: s.claim(0, i, 10, peek=True),
-    "due of a run": lambda s, i: s.claim(0, i, 10, only_run=1, peek=True),
+    "due": lambda s, i: s.claim(s.begin_run("t"), i, 10),
+    "due of a run": lambda s, i: s.claim(s.begin_run("t"), i, 10, only_run=1),
+    "due in a dry run": lambda s, i: s.foresight(i, WINDOW, True).next(10),
     "work": lambda s, i: s.has_work(i),
     "fresh": lambda s, i: s._mark_due(i, WINDOW),
     "expired": lambda s, i: s.expire(i, WINDOW),
@@ -101,7 +102,7 @@ def test_no_question_of_a_run_reads_history(old_shop, name, trigger):
 
         shop = replace(shop, trigger="status:Shipped")
     asked: list[str] = []
-    with store.rehearsal():
+    with store._alone("BEGIN IMMEDIATE", "ROLLBACK"):
         store._db.set_trace_callback(asked.append)
         try:
             WATCHED[name](store, shop)
@@ -118,7 +119,7 @@ def test_no_question_of_a_run_reads_history(old_shop, name, trigger):
             if not step.startswith(("SCAN", "SEARCH")) or "VIRTUAL" in step or "CONSTANT" in step:
                 continue
             table = step.split()[1]
-            if table in ("runs", "attempts", "a", "config", "i", "integrations"):
+            if table in ("runs", "attempts", "a", "config", "i", "integrations", "temp.foreseen"):
                 continue  # few rows, or searched by key
             by_key = "order_id=?" in step or "INTEGER PRIMARY KEY (rowid=?)" in step or "tracking_key=?" in step
             partial = "USING INDEX shipments_" in step or "USING COVERING INDEX shipments_" in step
@@ -279,7 +280,7 @@ def test_a_locked_database_is_a_sentence(filled):
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(errors.StoreFailed, match="another program has kept the database .* locked"):
             filled.integration()
-        with pytest.raises(errors.StoreFailed, match="locked"), filled.store.rehearsal():
+        with pytest.raises(errors.StoreFailed, match="locked"), filled.store._alone("BEGIN IMMEDIATE", "ROLLBACK"):
             pass
 
 
@@ -405,32 +406,6 @@ def test_the_last_row_of_a_shipment_wins_and_its_items_come_together(filled):
     found = filled.store.claim_by_hand(filled.store.begin_run("t"), [one])[0][shop.id][0][0]
     assert [(item.item_id, item.quantity) for item in found.parcel.items] == [("A", 3), ("B", 2)]
     assert found.parcel.carrier == "inpost"
-
-
-def test_a_row_that_changes_nothing_wins_over_an_earlier_one_of_its_file(filled):
-    shop = filled.integration()
-    one, _ = filled.put(shop, row("101", "NO1010000", status="New"), row("102", "NO1020000", status="New", line=2))
-    filled.put(
-        shop,
-        row("101", "NO1010000", line=2, carrier="inpost", status="Shipped"),
-        row("101", "NO1010000", line=3, status="New"),
-        row("102", "NO1020000", line=4, status="New"),
-        row("102", "NO1020000", line=5),
-    )
-    assert (filled.stored(one)["carrier"], filled.shown(one)["order_status"]) == ("dpd", "New")
-    assert (filled.arrived.added, filled.arrived.known) == (0, 2)
-
-
-def test_a_file_that_says_nothing_new_writes_nothing(filled):
-    shop = filled.integration()
-    rows = [row(str(n), f"NO{n:07}", line=n, status="New") for n in range(20)]
-    filled.put(shop, *rows)
-    intake = filled.store.intake(filled.store.begin_run("import"))
-    intake.put((shop.id, one) for one in rows)
-    intake.group()
-    before = filled.store._db.total_changes
-    assert intake.merge().known == 20
-    assert filled.store._db.total_changes == before
 
 
 @pytest.mark.parametrize(("orders", "refused"), [(3, False), (4, True)])
@@ -845,10 +820,15 @@ def test_trouble_is_told_once_per_shipment_and_reason(filled):
         run = filled.store.begin_run("t")
         filled.store.claim_by_hand(run, [one])
         filled.store.settle(run, shop.id, [Settlement(one, "failed", reason, "Rejected")], [], "101")
-        return [row["reason"] for row in filled.store.newly_in_trouble()]
+        return told()
+
+    def told():
+        rows, more = filled.store.newly_in_trouble()
+        filled.store.mark_troubled(rows, more)
+        return [row["reason"] for row in rows]
 
     assert fail("no") == ["no"]
-    assert filled.store.newly_in_trouble() == []
+    assert told() == []
     assert fail("no") == []
     assert fail("never") == ["never"]
 
@@ -919,3 +899,29 @@ def test_a_removed_integration_keeps_its_history_readable_and_frees_its_name(fil
     again = filled.integration()
     assert again.id != shop.id
     assert filled.put(again, row("101", "ONE0001"))
+
+
+@pytest.mark.parametrize("trigger", ["created", "status:Shipped"])
+@pytest.mark.parametrize("full", [True, False])
+def test_a_dry_run_foresees_what_a_run_would_take(filled, trigger, full):
+    shop = filled.integration(trigger=trigger)
+    ids = filled.put(
+        shop,
+        *(row(str(100 + n), f"NO{n}0001", line=n, status="Shipped" if n % 2 else "New") for n in range(1, 7)),
+        row("101", "NO10002", line=8, status="Shipped"),
+    )
+    filled.change("UPDATE shipments SET due_at = created_at WHERE id = ?", ids[1])
+    filled.change("UPDATE shipments SET in_doubt_since = created_at WHERE id = ?", ids[3])
+    filled.change(
+        "UPDATE shipments SET due_at = created_at, next_attempt_at = '2026-11-23T12:05:00Z' WHERE id = ?", ids[2]
+    )
+    filled.change("UPDATE shipments SET created_at = '2026-11-01T00:00:00Z' WHERE id = ?", ids[5])
+    foresight, foreseen = filled.store.foresight(shop, WINDOW, full), []
+    assert foresight.any
+    while groups := foresight.next(2):
+        foreseen += groups
+    (filled.store.full_pass if full else filled.store.mark_created)(shop, WINDOW)
+    taken = filled.store.claim(filled.store.begin_run("t"), shop, 99)
+    look = {group[0].order_id: [(one.id, one.due, one.in_doubt_since) for one in group] for group in taken}
+    assert {group[0].order_id: [(one.id, one.due, one.in_doubt_since) for one in group] for group in foreseen} == look
+    assert look

@@ -129,9 +129,3 @@ def test_whoever_was_to_commit_may_be_gone(store):
     with store._write() as db:
         db.execute(PUT, ("k0",))
     assert "k0" in keys(store.path)
-
-
-def test_a_rehearsal_leaves_nothing_and_lets_nobody_in(store):
-    with store.rehearsal(), store._write() as db:
-        db.execute(PUT, ("never",))
-    assert "never" not in keys(store.path)

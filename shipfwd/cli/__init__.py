@@ -124,9 +124,8 @@ def cli(ctx: click.Context, db: str | None, quiet: bool, verbose: bool, trace: s
     Send:     shipfwd forward           (or cron: shipfwd -q sweep --if-due)
     Look:     shipfwd status
     """
-    from shipfwd.cli.app import App, printable
+    from shipfwd.cli.app import App
 
-    printable(sys.stdout)
     if quiet and verbose:
         raise click.UsageError("-q and -v contradict each other.")
     if ctx.obj is None:

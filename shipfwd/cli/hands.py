@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from shipfwd.cli.app import App, ShipmentId, formats
-from shipfwd.cli.sending import finish
+from shipfwd.cli.ending import finish
 from shipfwd.errors import ConfigError, UsageError
 
 

@@ -172,7 +172,7 @@ def show(app: App, shipment_id: int, form: str) -> None:
         assert store is not None
         uses = store.other_uses(row["id"], tracking_key(row["tracking_number"]))
         told = story.tell(row, lines, app.config(), app.clock(), title, app.verbose, uses)
-        app.out.write(views.wrapped(told, app.out) + "\n")  # click.echo takes an ASCII terminal for a UTF-8 one
+        click.echo(views.wrapped(told, app.out))
         return
     fields = ("id", "at", "run_id", "step", "outcome", "detail", "method", "url", "status", "request", "answer")
     views.emit(lines, fields, form, app.out)

@@ -2,77 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, ShipmentId, formats
+from shipfwd.cli.ending import Rehearsal, finish, say_outcomes
 from shipfwd.cli.progress import due_left, progress
-from shipfwd.errors import ConfigError, ShipfwdError, UsageError
-
-if TYPE_CHECKING:
-    from shipfwd.assembly import Assembly
-    from shipfwd.runs import Run
-
-
-def finish(app: App, run: Run, assembly: Assembly, form: str, counts: dict[str, int], always: bool = False) -> int:
-    """Say what a run has to say; its exit code. Called inside the run, when the work is done."""
-    from shipfwd import sweeper
-
-    run.shown = counts
-    if not run.dry:
-        sweeper.warn(run, assembly, run.store.integrations())
-    for sentence in run.tally.talk:
-        app.say(sentence)
-    for sentence in dict.fromkeys(run.tally.told):
-        app.complain(sentence)
-    if run.tally.told and not run.dry and assembly.config.text("notify"):
-        _notify(app, run, assembly)
-    if run.dry:
-        _show_rehearsal(app, run, form)
-    elif form != "table" or not app.quiet:
-        views.emit_one(counts, form, app.out)
-    return run.tally.exit_code
-
-
-def _notify(app: App, run: Run, assembly: Assembly) -> None:
-    """One digest of what this run has to tell, of each problem once. What fails here is said, no more."""
-    from shipfwd import notify
-    from shipfwd.assembly import notify_addresses
-
-    redact = app.redactor.redact
-    if not (news := notify.fresh(run.store, [redact(one) for one in run.tally.told], run.clock())):
-        return
-    try:
-        addresses = notify_addresses(assembly.config, app.redactor)
-        trouble = notify.send(addresses, f"shipfwd: {len(news)} need a person", notify.text(news))
-    except ConfigError as error:
-        trouble = str(error)
-    if trouble:
-        app.say(f"nobody was notified: {trouble}")
-    else:
-        notify.remember(run.store, news, run.clock())
-
-
-def _show_rehearsal(app: App, run: Run, form: str) -> None:
-    """A dry run's answer: what would be sent, shipment by shipment, on stdout."""
-    redactor = app.redactor
-    lines = sorted(run.tally.rehearsed, key=lambda line: line[0])
-    if form != "table":
-        masks = (redactor.redact_headers, redactor.redact, redactor.redact_url)
-        fields = ("id", "what", "method", "url", "headers", "body", "curl")
-        rows = ({"id": one, "what": what, **views.request_row(request, *masks)} for one, what, request in lines)
-        views.emit(rows, fields, form, app.out)
-        return
-    for shipment_id, sentence, request in lines:
-        click.echo(f"shipment {shipment_id}: {views.clean(sentence)}")
-        if request is not None:
-            text = views.request_text(request, redactor.redact_headers, redactor.redact, redactor.redact_url)
-            click.echo("\n".join("  " + line for line in text.split("\n")))
-    if not run.tally.rehearsed:
-        app.say("nothing is due")
+from shipfwd.errors import ShipfwdError, UsageError
 
 
 @click.command()
@@ -88,12 +27,7 @@ def _show_rehearsal(app: App, run: Run, form: str) -> None:
 )
 @click.option("--failed", is_flag=True, help="Failed ones, of any age, once more.")
 @click.option(
-    "--reason",
-    "kinds",
-    multiple=True,
-    metavar="CLASS",
-    shell_complete=complete.reasons,
-    help="With --failed: only what failed so; may be repeated.",
+    "--reason", "kinds", multiple=True, metavar="CLASS", help="With --failed: only what failed so; may be repeated."
 )
 @click.option("--again", is_flag=True, help="Look at forwarded ones too; write only what is absent.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
@@ -139,6 +73,7 @@ def forward(
     if again and not (ids or orders or names):
         raise UsageError("--again looks at forwarded shipments; say which: IDs, -o ORDER or -i INTEGRATION")
     with app.run("forward", deadline, dry_run) as (run, assembly):
+        shown = Rehearsal(app, run, form) if dry_run else None
         if not dry_run:
             run.take_back_dead()
         left: dict[int, str] = {}
@@ -175,31 +110,8 @@ def forward(
                 run.tally.codes.add(4)
         if not dry_run:
             say_outcomes(app, run)
-        code = finish(app, run, assembly, form, run.counts() if not dry_run else {})
+        code = finish(app, run, assembly, form, run.counts() if not dry_run else {}, shown)
     click.get_current_context().exit(code)
-
-
-def say_outcomes(app: App, run: Run) -> None:
-    """What became of shipments that a person sent, when it is not simply done; many with one reason together."""
-    if app.quiet:
-        return
-    from shipfwd import terminal
-
-    zone, ids, rows = app.config().zone, sorted(run.tally.touched), []
-    for start in range(0, len(ids), 500):
-        for row in run.store.status(ids=ids[start : start + 500]):
-            if row["state"] in ("failed", "blocked") and row["told"]:  # what is new, `finish` tells
-                rows.append(row)
-            elif row["state"] == "retrying":
-                again = views.local(row["next_attempt_at"], zone)
-                rows.append({**row, "reason": f"{row['reason']}; again {again}"})
-    for group in terminal.groups(rows):
-        first = group[0]
-        if len(group) == 1:
-            app.say(f"shipment {first['id']}: {first['state']}: {first['reason']}")
-        else:
-            some = ", ".join(str(row["id"]) for row in group[:8]) + (", …" if len(group) > 8 else "")
-            app.say(f"{len(group)} shipments ({some}): {first['state']}: {terminal.general(first)}")
 
 
 @click.command()
@@ -268,11 +180,12 @@ def _sweep(app: App, if_due: bool, names: tuple[str, ...], dry_run: bool, deadli
 
     chosen = app.pick(names) if app.working_store() else []
     with app.run("sweep --if-due" if if_due else "sweep", deadline, dry_run) as (run, assembly):
+        shown = Rehearsal(app, run, form) if dry_run else None
         if not dry_run:
             run.take_back_dead()
         with progress(app, run, "sweep", due_left(run, [one for one in chosen if one.enabled])):
             sweeper.sweep(run, assembly, chosen, if_due)
-        return finish(app, run, assembly, form, run.counts() if not dry_run else {})
+        return finish(app, run, assembly, form, run.counts() if not dry_run else {}, shown)
 
 
 def _after_sweep(app: App, code: int, metrics: str | None, ping: str | None, report: str | None) -> None:

@@ -7,6 +7,7 @@ registry.py  integrations, config, cached answers
 intake.py    what imports and `add` bring in, order statuses
 due.py       what is due, what never will be, what is blocked
 queue.py     claim, settle, take back: the engine's side
+foresight.py  what a dry run would take
 after.py     marking as sent, proof, what a person decides
 reports.py   what people and scripts are shown
 shared.py    one number on several orders
@@ -15,6 +16,7 @@ shared.py    one number on several orders
 from __future__ import annotations
 
 from shipfwd.store.after import AfterStore
+from shipfwd.store.foresight import ForesightStore
 from shipfwd.store.intake import Intake, IntakeStore
 from shipfwd.store.pruning import PruneStore
 from shipfwd.store.registry import RegistryStore
@@ -25,5 +27,5 @@ from shipfwd.store.shared import SharedStore
 __all__ = ["SCHEMA", "Intake", "Store", "create", "opened"]
 
 
-class Store(RegistryStore, IntakeStore, AfterStore, ReportStore, SharedStore, PruneStore):
+class Store(RegistryStore, IntakeStore, AfterStore, ForesightStore, ReportStore, SharedStore, PruneStore):
     """Everything the rest of shipfwd may ask of the database. Thread-safe: one connection, one lock."""

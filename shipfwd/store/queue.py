@@ -31,7 +31,7 @@ ORDER BY next_attempt_at
 _BUSY = "SELECT 1 FROM shipments WHERE integration_id = ? AND order_id = ? AND state = 'sending' LIMIT 1"
 # A parcel whose write may still arrive holds back the others of its order: where numbers share a field, or only one
 # fits, what is written meanwhile would be lost.
-_HELD = """
+HELD = """
 SELECT 1 FROM shipments WHERE integration_id = :integration AND order_id = :order AND (state = 'sending' OR
     (state = 'pending' AND in_doubt_since IS NOT NULL AND next_attempt_at > :now AND next_attempt_at <= :far)) LIMIT 1
 """
@@ -135,12 +135,11 @@ class QueueStore(DueStore):
     # ---- claim and settle -------------------------------------------------------------------------------
 
     def claim(
-        self, run_id: int, integration: Integration, orders: int, only_run: int | None = None, peek: bool = False
+        self, run_id: int, integration: Integration, orders: int, only_run: int | None = None
     ) -> list[list[Claimed]]:
         """Take the due and doubtful parcels of up to `orders` orders, longest due first, grouped by order.
 
         only_run   only what that run added.
-        peek       a dry run: look at them without taking them.
         """
         now = self.clock()
         names: dict[str, Any] = {
@@ -167,13 +166,10 @@ class QueueStore(DueStore):
                     if len(chosen) >= orders:
                         break
                     order = row["order_id"]
-                    if order not in chosen and not db.execute(_HELD, {**names, "order": order}).fetchone():
+                    if order not in chosen and not db.execute(HELD, {**names, "order": order}).fetchone():
                         chosen[order] = None
-            take = _TAKE
-            if peek:
-                take = "SELECT * FROM shipments WHERE " + _TAKE.partition("WHERE")[2].replace("RETURNING *", "")
             groups = [
-                [claimed(row) for row in db.execute(take, {**names, "order": order}).fetchall()] for order in chosen
+                [claimed(row) for row in db.execute(_TAKE, {**names, "order": order}).fetchall()] for order in chosen
             ]
         return [sorted(group, key=lambda one: (one.parcel.created_at, one.id)) for group in groups if group]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -226,21 +227,24 @@ class ReportStore(Connected):
 
     # ---- nothing is lost in silence ---------------------------------------------------------------------
 
-    def newly_in_trouble(self) -> list[dict[str, Any]]:
-        """Failed, blocked and expired shipments whose reason nobody was told yet; from now on they count as told.
+    def newly_in_trouble(self) -> tuple[list[dict[str, Any]], Sequence[int]]:
+        """Failed, blocked and expired shipments whose reason nobody was told yet: the newest, and the others' ids.
 
         Also those of a run that was killed before it could say so.
         """
+        untold = "SELECT id FROM shipments WHERE state IN ('failed', 'blocked', 'expired') AND told = ''"
+        ids = array("q", (row["id"] for row in self._pages(f"{untold} ORDER BY id DESC", {})))
+        first = ids[:MOST_TOLD]
+        rows = [row for start in range(0, len(first), 500) for row in self.status(ids=first[start : start + 500])]
+        return rows, ids[MOST_TOLD:]
+
+    def mark_troubled(self, rows: Sequence[dict[str, Any]], more: Sequence[int]) -> None:
+        """They count as told, those whose reason is another by now do not."""
+        mark = "UPDATE shipments SET told = state || '|' || reason WHERE id = ? AND told = '' AND state IN"
+        mark += " ('failed', 'blocked', 'expired')"
         with self._write() as db:
-            ids = [
-                row["id"]
-                for row in db.execute(
-                    "UPDATE shipments SET told = state || '|' || reason"
-                    " WHERE state IN ('failed', 'blocked', 'expired') AND told = '' RETURNING id"
-                ).fetchall()
-            ]
-        ids = sorted(ids, reverse=True)[:MOST_TOLD]
-        return [row for start in range(0, len(ids), 500) for row in self.status(ids=ids[start : start + 500])]
+            db.executemany(f"{mark} AND reason = ?", [(row["id"], row["reason"]) for row in rows])
+            db.executemany(mark, ((one,) for one in more))
 
     def overdue(self, since: timedelta = timedelta(hours=6), limit: int = 1000) -> list[dict[str, Any]]:
         """Due for longer than `since` without success, not told yet."""
@@ -250,7 +254,10 @@ class ReportStore(Connected):
             " AND s.told <> 'overdue' LIMIT ?",
             (late, limit),
         )
-        return [{**dict(row), "state": derive(row)[0], "told": "overdue"} for row in rows]
+        none = "no run has come to it"  # or each was ended first
+        return [
+            {**dict(row), "state": derive(row)[0], "reason": row["reason"] or none, "told": "overdue"} for row in rows
+        ]
 
     def leaving_window(
         self, integration: Integration, next_slot: datetime, window: timedelta, told_too: bool = False
@@ -282,12 +289,13 @@ class ReportStore(Connected):
             )
 
     def login_warned(self, integration_id: int, login_expires_at: str) -> bool:
-        """True when the end of this login was told before; remembers that it is told now."""
+        """Was the end of this login told before?"""
+        told = "SELECT 1 FROM integrations WHERE id = ? AND login_warned = ?"
+        return bool(self._read(told, (integration_id, login_expires_at)))
+
+    def warned_of_login(self, integration_id: int, login_expires_at: str) -> None:
         with self._write() as db:
-            return not db.execute(
-                "UPDATE integrations SET login_warned = ? WHERE id = ? AND login_warned IS NOT ?",
-                (login_expires_at, integration_id, login_expires_at),
-            ).rowcount
+            db.execute("UPDATE integrations SET login_warned = ? WHERE id = ?", (login_expires_at, integration_id))
 
     def last_sweep(self) -> dict[str, Any] | None:
         rows = self._read("SELECT * FROM runs WHERE command LIKE 'sweep%' ORDER BY id DESC LIMIT 1")

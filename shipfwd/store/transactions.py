@@ -110,6 +110,9 @@ class Connected:
     def _alone(self, begin: str, end: str) -> Iterator[sqlite3.Connection]:
         """A transaction that no other thread's changes come into."""
         with self._lock:
+            if self._inside:
+                yield self._db
+                return
             if self._batch is not None:
                 self._commit()
             self._inside = True
@@ -125,12 +128,6 @@ class Connected:
                 raise explain(error, self.path) from error
             finally:
                 self._inside = False
-
-    @contextmanager
-    def rehearsal(self) -> Iterator[None]:
-        """Everything inside happens and then never did: what a dry run decides by."""
-        with self._alone("BEGIN IMMEDIATE", "ROLLBACK"):
-            yield
 
     @contextmanager
     def _stage(self) -> Iterator[sqlite3.Connection]:
