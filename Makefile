@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BENCHES := $(filter-out bench/common.py,$(wildcard bench/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check conformance browser bench trust audit man clean
+.PHONY: help venv demo test check conformance browser woocommerce bench trust audit man clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,6 +53,9 @@ browser: $(VENV)/.dev ## the status page in a real browser; brings playwright, a
 	            "(or name one: CHROMIUM=PATH make browser)" >&2; exit 2; \
 	    fi; }
 	$(BIN)/pytest tests/browser
+
+woocommerce: $(VENV)/.dev ## against a real WordPress, with WOOCOMMERCE=ZIP and AST=ZIP against the plugins, too
+	$(BIN)/pytest -s tests/realwoo
 
 bench: $(VENV)/.dev ## the numbers in the README; takes minutes
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done

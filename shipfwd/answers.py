@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -86,7 +87,7 @@ def words(reply: Reply) -> str:
         ):
             value = data.get(name)
             if isinstance(value, str) and value:
-                return value[:200]
+                return " ".join(re.sub("<[^>]*>", " ", value).split())[:200]  # WordPress says it in HTML
             if isinstance(value, (list, dict)) and value:
                 return words(replace(reply, data=value))
     return ""

@@ -103,6 +103,10 @@ class WooCommerce(Trackings):
 
     def check(self) -> str:
         index, mode = self._index(), self.values["mode"]
+        if index is not None and "wc/v3" not in self._list(self.field(index, "namespaces"), "namespaces"):
+            raise ConfigError(
+                "this is a WordPress whose plugin WooCommerce is missing or switched off; or base_url is another site's"
+            )
         self.get(ORDERS, params={"per_page": "1", "_fields": "id"})
         if mode == "auto":
             self._detect(index)
