@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from claiming import filled
+from history import filled
 
 from shipfwd.models import Attempt, Exchange
 from shipfwd.store import Store, opened
