@@ -108,7 +108,7 @@ def many(lines: list[str], base: str, flight: int, count: int) -> dict[str, obje
 
 def main() -> list[dict[str, object]]:
     with stand_ins(LATENCY) as (base, lines):
-        return [one(lines, base), many(lines, base, 16, 3000), many(lines, base, 64, 6000)]
+        return [one(lines, base), many(lines, base, 16, 6000), many(lines, base, 64, 6000)]
 
 
 if __name__ == "__main__":

@@ -71,11 +71,11 @@ class Drawer:
 
     def get(self, key: str) -> Any:
         until, value = self._near.get(key, (0.0, None))
-        if until > self._store.clock().timestamp():
+        if until > (now := self._store.clock().timestamp()):
             return value
         value = self._store.cached(self._id, key)
-        if value is not None:
-            self._near[key] = (self._store.clock().timestamp() + 60, value)
+        # Also that there is none: some are asked for with every request.
+        self._near[key] = (now + 60, value)
         return value
 
     def put(self, key: str, value: Any, seconds: float) -> None:

@@ -39,7 +39,7 @@ def fold(word: str) -> str:
 
 def stamp(moment: datetime) -> str:
     """RFC 3339 in UTC, whole seconds: 2026-11-23T08:30:00Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat()[:19] + "Z"
 
 
 def parse_stamp(text: str) -> datetime:
