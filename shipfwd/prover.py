@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from shipfwd.errors import CarrierNotAccepted, NotOurs, NumberNotAccepted, PlatformError, TryLater
 from shipfwd.http import Talk
 from shipfwd.models import Attempt, Claimed, Seen, tracking_key
 from shipfwd.runs import Run
 from shipfwd.verdicts import Desk
+
+T = TypeVar("T")
 
 
 def examine_blocked(run: Run, desk: Desk) -> None:
@@ -42,8 +44,7 @@ def prove(run: Run, desk: Desk) -> None:
             return
         after = page[-1][0].id
         size = desk.platform.verify_batch or desk.platform.look_batch
-        for start in range(0, len(page), size):
-            part = page[start : start + size]
+        for part in _by_order(page, size):
             written: dict[str, datetime] = {}
             for one, forwarded_at in part:
                 written[one.order_id] = min(forwarded_at, written.get(one.order_id, forwarded_at))
@@ -60,6 +61,16 @@ def prove(run: Run, desk: Desk) -> None:
                     run.outcome(desk.integration.name, one, "forwarded", "confirmed")
                 elif not there.partial and (run.clock() - forwarded_at).total_seconds() >= desk.platform.proof_seconds:
                     _missing(run, desk, one)
+
+
+def _by_order(page: Sequence[tuple[Claimed, T]], size: int) -> Iterator[list[tuple[Claimed, T]]]:
+    """Parts of a page with at most `size` orders: all parcels of an order together, so that it is read once."""
+    orders: dict[str, list[tuple[Claimed, T]]] = {}
+    for one in page:
+        orders.setdefault(one[0].order_id, []).append(one)
+    groups = list(orders.values())
+    for start in range(0, len(groups), size):
+        yield [one for group in groups[start : start + size] for one in group]
 
 
 def _seen_again(desk: Desk, written: Mapping[str, datetime]) -> dict[str, Seen]:
@@ -102,8 +113,7 @@ def verify(run: Run, desk: Desk, since: datetime | None) -> list[dict[str, Any]]
     after = 0
     while not run.stopping and (page := run.store.forwarded_since(desk.integration.id, since, 100, after)):
         after = page[-1][0].id
-        for start in range(0, len(page), desk.platform.look_batch):
-            part = page[start : start + desk.platform.look_batch]
+        for part in _by_order(page, desk.platform.look_batch):
             found += _compare(run, desk, part)
             run.done += len(part)
     return found

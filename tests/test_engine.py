@@ -1540,3 +1540,18 @@ def test_two_that_ask_whether_a_dead_run_lives_do_not_take_each_other_for_it(sta
     os.close(asks)
     with stage.run() as (run, _):
         assert lives(folder, run.id)
+
+
+@pytest.mark.parametrize("how", ["verify", "prove"])
+def test_an_order_with_two_parcels_is_read_once(stage, how):
+    stage.declare(proof="read", look_batch=1)
+    stage.put("101", number="NO1111111")
+    stage.put("102", number="NO3333333")
+    stage.put("101", number="NO2222222")
+    stage.forward()
+    before = stage.far.count("look")
+    with stage.run() as (run, assembly):
+        desk = assembly.desk(stage.shop)
+        rows = prover.verify(run, desk, None) if how == "verify" else prover.prove(run, desk) or []
+    assert stage.far.count("look") == before + 2
+    assert [row["verdict"] for row in rows] == ["confirmed"] * len(rows)

@@ -53,7 +53,7 @@ ORDER = (
     "cli.log",
     "cli.app",
     "cli.complete", "cli.progress", "cli.ending",
-    "cli.setup", "cli.config", "cli.reading", "cli.sending", "cli.intake", "cli.hands", "cli.care",
+    "cli.setup", "cli.catalogue", "cli.config", "cli.reading", "cli.sending", "cli.intake", "cli.hands", "cli.care",
     "cli",
     "demo",
 )  # fmt: skip
@@ -88,7 +88,6 @@ SQL = re.compile(
 MOST_LINES = 420
 # Files that are longer, with the length that they may not exceed: these numbers only go down.
 LONG = {
-    "shipfwd/cli/setup.py": 528,
     "shipfwd/http.py": 446,
     "shipfwd/importer.py": 478,
 }

@@ -925,3 +925,28 @@ def test_a_dry_run_foresees_what_a_run_would_take(filled, trigger, full):
     look = {group[0].order_id: [(one.id, one.due, one.in_doubt_since) for one in group] for group in taken}
     assert {group[0].order_id: [(one.id, one.due, one.in_doubt_since) for one in group] for group in foreseen} == look
     assert look
+
+
+def test_an_empty_cell_of_a_shipments_last_row_erases_nothing(filled):
+    shop = filled.integration()
+    intake = filled.store.intake(filled.store.begin_run("import"))
+    rows = [
+        row("101", "ONE0001", line=1, carrier="dpd", url="https://t.example/1", item_id="A"),
+        row("101", "ONE0001", line=2, carrier="", item_id="B"),
+        row("102", "TWO0001", line=3, carrier="dpd", item_id="A"),
+        row("102", "TWO0001", line=4, carrier="inpost", item_id="B"),
+    ]
+    intake.put((shop.id, one) for one in rows)
+    said = intake.group()
+    intake.merge()
+    shown = {one["order_id"]: one for one in filled.store.status()}
+    assert (shown["101"]["carrier"], shown["101"]["tracking_url"]) == ("dpd", "https://t.example/1")
+    assert shown["102"]["carrier"] == "inpost"
+    assert said == ["order 102, TWO0001: its rows name different carriers (dpd,inpost); the last one counts"]
+
+
+def test_a_failed_shipment_that_may_have_arrived_counts_as_under_way(filled):
+    shop = filled.integration()
+    filled.put(shop, row("101", "ONE0001"), row("102", "TWO0001", line=2))
+    filled.change("UPDATE shipments SET state = 'failed', in_doubt_since = created_at WHERE order_id = '101'")
+    assert filled.store.under_way(shop.id)["may_have_arrived"] == 1

@@ -16,8 +16,8 @@ from shipfwd.errors import ShipfwdError
 
 COMMANDS = {
     "integration": "setup",
-    "platforms": "setup",
-    "carriers": "setup",
+    "platforms": "catalogue",
+    "carriers": "catalogue",
     "config": "config",
     "schedule": "config",
     "add": "intake",

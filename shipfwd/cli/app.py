@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,18 @@ class ShipmentId(click.ParamType):
             raise UsageError(
                 f"'{value}' is no shipment's number; those of an order: shipfwd status -o {shlex.quote(str(value))}"
             ) from None
+
+
+def key_values(texts: Iterable[str], option: str) -> dict[str, str]:
+    """KEY=VALUE options as a dict. Raises UsageError."""
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            given = "" if option == "--secret" else f", not '{text}'"  # it may be the secret itself
+            raise UsageError(f"{option} takes KEY=VALUE{given}")
+        pairs[key.strip()] = value
+    return pairs
 
 
 class App:

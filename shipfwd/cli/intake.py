@@ -10,7 +10,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli import complete
-from shipfwd.cli.app import App, formats
+from shipfwd.cli.app import App, formats, key_values
 from shipfwd.cli.ending import finish, say_outcomes
 from shipfwd.cli.progress import due_left, progress
 from shipfwd.errors import UsageError
@@ -182,13 +182,12 @@ def import_(
     shipfwd import export.csv --map order_id=Referencja -i allegro-main --profile dpd     remembers these
     shipfwd import another.csv --profile dpd                                              uses them
     """
-    from shipfwd.cli.setup import _pairs
     from shipfwd.importer import Rejects, Source
     from shipfwd.sweeper import forward_added
 
     store = app.working_store()
     app.outside(rejects)
-    columns = _pairs(mapping, "--map")
+    columns = key_values(mapping, "--map")
     if name:
         store.integration(name)
     if profile:
@@ -310,7 +309,8 @@ def _one_file(
         totals["added"] += added
         totals["known"] += known
         return intake, bad
-    intake.group()
+    for contradiction in intake.group():
+        app.say(f"{name}: {contradiction}")
     arrived = intake.merge()
     totals["added"] += arrived.added
     totals["known"] += arrived.known

@@ -1,4 +1,4 @@
-"""integration, platforms and carriers: what is set up once."""
+"""integration: what is set up once."""
 
 from __future__ import annotations
 
@@ -11,25 +11,13 @@ import click
 
 from shipfwd import views
 from shipfwd.cli import complete
-from shipfwd.cli.app import App, formats
+from shipfwd.cli.app import App, formats, key_values
 from shipfwd.errors import PlatformError, ShipfwdError, UsageError
 
 if TYPE_CHECKING:
     from shipfwd.models import Integration
     from shipfwd.platforms.base import Platform
     from shipfwd.store import Store
-
-
-def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
-    """KEY=VALUE options as a dict. Raises UsageError."""
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            given = "" if option == "--secret" else f", not '{text}'"  # it may be the secret itself
-            raise UsageError(f"{option} takes KEY=VALUE{given}")
-        pairs[key.strip()] = value
-    return pairs
 
 
 def _trigger(text: str) -> str:
@@ -62,7 +50,7 @@ def _secrets(app: App, texts: Iterable[str]) -> tuple[dict[str, str], dict[str, 
 
     references: dict[str, str] = {}
     prompted: dict[str, str] = {}
-    for name, text in _pairs(texts, "--secret").items():
+    for name, text in key_values(texts, "--secret").items():
         reference = parse_reference(text).absolute()
         references[name] = str(reference)
         if reference.kind == "prompt":
@@ -127,7 +115,7 @@ def integration_add(
 
     name = _name(name)
     cls = platforms.load(platform_name)
-    checked = check_settings(cls, _pairs(settings, "--set"), _pairs(secrets, "--secret"))
+    checked = check_settings(cls, key_values(settings, "--set"), key_values(secrets, "--secret"))
     cls = cls.shaped(checked)
     new = Integration(0, name, cls.name, _trigger(trigger), not disabled, _transfer(cls, status_transfer), checked)
     references, prompted = _secrets(app, secrets)
@@ -276,9 +264,9 @@ def integration_edit(
     one = store.integration(name)
     if not (new_name or settings or secrets or trigger) and status_transfer is None:
         raise UsageError("say what to change: --set, --secret, --trigger, --status-transfer or --name")
-    cls, merged = platforms.load(one.platform), {**one.settings, **_pairs(settings, "--set")}
+    cls, merged = platforms.load(one.platform), {**one.settings, **key_values(settings, "--set")}
     kept = kept_secrets(cls, merged, one.secrets)
-    merged = check_settings(cls, merged, {**kept, **_pairs(secrets, "--secret")})
+    merged = check_settings(cls, merged, {**kept, **key_values(secrets, "--secret")})
     cls = cls.shaped(merged)
     references, prompted = _secrets(app, secrets)
     changed = replace(
@@ -395,134 +383,12 @@ def integration_remove(app: App, name: str, yes: bool) -> None:
     live = max(counts["due"] + counts["in_doubt"], store.to_send(one))
     if live and not yes:
         raise UsageError(f"{name} has {live} shipments pending, retrying or in doubt; --yes drops them and removes it")
+    if (doubtful := counts["may_have_arrived"]) and not yes:
+        raise UsageError(
+            f"{name} has {doubtful} failed shipments that may have arrived; look there and end them (shipfwd status "
+            f"--state failed -i {name}), for nobody can look once it is removed. --yes removes it all the same"
+        )
     app.confirm(f"Remove {name} and its secrets? Its shipments and journal stay readable.", yes)
     dropped = store.remove_integration(one.id, f"integration {name} was removed")
     app.vault().wipe(one.id)
     app.say(f"removed {name}" + (f"; {dropped} shipments dropped" if dropped else ""))
-
-
-# ---- platforms and carriers --------------------------------------------------------------------------------------
-
-
-@click.command()
-@click.argument("name", required=False, shell_complete=complete.platforms)
-@formats()
-@click.pass_obj
-def platforms(app: App, name: str | None, form: str) -> None:
-    """What each platform can do; with a NAME also its settings.
-
-    \b
-    shipfwd platforms woocommerce
-    """
-    from shipfwd import platforms as known
-
-    fields = (
-        "name", "title", "tracking", "status_transfer", "read_back", "parcels", "correct", "rate", "carriers",
-        "read_on",
-    )  # fmt: skip
-    rows = [_platform_row(known.load(one)) for one in ([name] if name else known.names())]
-    views.emit(rows, fields, form, app.out)
-    if name and form == "table":
-        cls = known.load(name)
-        settings = [
-            {
-                "setting": one.name,
-                "kind": "secret" if one.secret else "setting",
-                "default": one.default
-                if one.default is not None
-                else "(may be left out)"
-                if one.optional or one.login
-                else "(needed)",
-                "help": one.help,
-            }
-            for one in cls.settings
-        ]
-        click.echo()
-        views.emit(settings, ("setting", "kind", "default", "help"), form, app.out)
-
-
-PARCELS = ("many", "joined", "items", "one")
-
-
-def _platform_row(cls: type[Platform]) -> dict[str, Any]:
-    rate = ", ".join(f"{one.calls:g} per {one.seconds:g} s" for one in cls.rates) or "not published"
-    status_transfer = "unavailable" if cls.status_transfer is None else cls.status_transfer
-    return {
-        "name": cls.name,
-        "title": cls.title,
-        "tracking": True,
-        "status_transfer": status_transfer,
-        "read_back": cls.read_back is True,
-        "parcels": cls.parcels if cls.parcels in PARCELS else cls.parcels_usual,
-        "correct": cls.correct if cls.correct is None or isinstance(cls.correct, str) else "replace",
-        "rate": rate,
-        "carriers": len(cls.carriers) if isinstance(cls.carriers, dict) else 0,
-        "read_on": cls.read_on,
-    }
-
-
-@click.group(invoke_without_command=True)
-@click.option("--platform", "platform_name", shell_complete=complete.platforms, help="Their words for our carriers.")
-@formats()
-@click.pass_context
-def carriers(ctx: click.Context, platform_name: str | None, form: str) -> None:
-    """Our carriers and what platforms call them.
-
-    \b
-    shipfwd carriers --platform allegro
-    shipfwd carriers map -i shop dpd="DPD Polska"
-    shipfwd carriers detect 620022696408430119458408
-    """
-    if ctx.invoked_subcommand is not None:
-        return
-    from shipfwd import carriers as ours
-    from shipfwd import platforms as known
-
-    theirs: Any = {}
-    if platform_name:
-        theirs = known.load(platform_name).carriers
-        theirs = theirs if isinstance(theirs, dict) else {}
-    rows = [{"carrier": slug, "name": ours.NAMES[slug], "theirs": theirs.get(slug)} for slug in sorted(ours.NAMES)]
-    fields = ("carrier", "name", "theirs") if platform_name else ("carrier", "name")
-    views.emit(rows, fields, form, ctx.obj.out)
-
-
-@carriers.command("map")
-@click.option(
-    "-i", "--integration", "name", shell_complete=complete.integrations, required=True, help="On this integration."
-)
-@click.argument("pairs", nargs=-1, required=True, metavar="OURS=THEIRS…")
-@click.pass_obj
-def carriers_map(app: App, name: str, pairs: tuple[str, ...]) -> None:
-    """Say what this integration's platform calls a carrier; OURS= (empty) forgets it.
-
-    \b
-    shipfwd carriers map -i shop dpd="DPD Polska"
-    """
-    from shipfwd.carriers import fold
-
-    store = app.existing_store()
-    one = store.integration(name)
-    mapped = dict(one.carrier_map)
-    for ours, theirs in _pairs(pairs, "carriers map").items():
-        mapped[fold(ours)] = theirs.strip()
-    store.save_integration(replace(one, carrier_map={ours: theirs for ours, theirs in mapped.items() if theirs}))
-    app.say(f"{name}: {len(pairs)} mapped; blocked shipments are examined again by the next run")
-
-
-@carriers.command("detect")
-@click.argument("number")
-@formats()
-@click.pass_obj
-def carriers_detect(app: App, number: str, form: str) -> None:
-    """Whose number could this be? Best guess first; a shape is never proof.
-
-    \b
-    shipfwd carriers detect 620022696408430119458408
-    """
-    from shipfwd import carriers as ours
-
-    guesses = [{"carrier": one.carrier, "certainty": one.certainty, "why": one.why} for one in ours.detect(number)]
-    views.emit(guesses, ("carrier", "certainty", "why"), form, app.out)
-    if not guesses:
-        app.say("no carrier we know has such numbers")

@@ -48,6 +48,19 @@ SELECT tracking_key, max(tracking_number), count(*) AS n FROM (
         GROUP BY tracking_key HAVING count(*) > 1)
 ) GROUP BY tracking_key HAVING n > 1
 """
+# Of a shipment's rows the last may leave a cell empty that another one filled.
+_KEEP = """
+UPDATE temp.merged SET {column} = f.{column} FROM (
+    SELECT max(line), integration_id, order_id, tracking_key, {column} FROM temp.incoming
+    WHERE tracking_key <> '' AND coalesce({column}, '') <> '' GROUP BY integration_id, order_id, tracking_key) AS f
+WHERE coalesce(merged.{column}, '') = '' AND f.integration_id = merged.integration_id
+    AND f.order_id = merged.order_id AND f.tracking_key = merged.tracking_key
+"""
+_TWO_CARRIERS = """
+SELECT max(line), order_id, tracking_number, group_concat(DISTINCT carrier) AS named FROM temp.incoming
+WHERE tracking_key <> '' AND carrier <> '' GROUP BY integration_id, order_id, tracking_key
+HAVING min(carrier) <> max(carrier) LIMIT 20
+"""
 _WITHOUT_CARRIER = """
 SELECT n.rowid AS row, n.integration_id, n.tracking_number FROM temp.incoming AS n
 WHERE n.rowid > :after AND n.carrier = '' AND n.tracking_key <> '' AND NOT EXISTS (SELECT 1 FROM shipments AS s
@@ -234,10 +247,24 @@ class Intake:
         )
         return frozenset(row["carrier"] for row in rows)
 
-    def group(self) -> None:
-        """Make shipments of rows: the last row wins, items of one shipment come together."""
+    def group(self) -> list[str]:
+        """Make shipments of rows: the last row that says something wins, items of one shipment come together.
+
+        Returns what rows of one shipment contradict each other in.
+        """
+        said = []
         with self._store._stage() as db:
-            db.execute(_SHIPMENTS)
+            made = db.execute(_SHIPMENTS).rowcount
+            made = db.execute("SELECT count(*) FROM temp.merged").fetchone()[0] if made < 0 else made
+            rows = db.execute("SELECT count(*) FROM temp.incoming WHERE tracking_key <> ''").fetchone()[0]
+            if rows > made:  # some shipments have several rows
+                for column in ("carrier", "tracking_url", "created_at"):
+                    db.execute(_KEEP.format(column=column))
+                for row in db.execute(_TWO_CARRIERS):
+                    said.append(
+                        f"order {row['order_id']}, {row['tracking_number']}: its rows name different carriers"
+                        f" ({row['named']}); the last one counts"
+                    )
             db.execute(_STATUSES)
             with_items = db.execute(
                 "SELECT integration_id, order_id, tracking_key, item_id, sku, quantity FROM temp.incoming"
@@ -250,6 +277,7 @@ class Intake:
                     "UPDATE temp.merged SET items = ? WHERE integration_id = ? AND order_id = ? AND tracking_key = ?",
                     _items([first, *with_items.fetchall()]),
                 )
+        return said
 
     def merge(self) -> Arrived:
         """Bring it all in. Durable when it returns; run again after a crash it ends the same."""

@@ -18,6 +18,8 @@ _UNDER_WAY = """
     UNION ALL SELECT count(*) FROM shipments
         WHERE integration_id = :id AND state = 'pending' AND in_doubt_since IS NOT NULL AND due_at IS NULL
     UNION ALL SELECT count(*) FROM shipments WHERE integration_id = :id AND state = 'failed'
+    UNION ALL SELECT count(*) FROM shipments
+        WHERE integration_id = :id AND state = 'failed' AND in_doubt_since IS NOT NULL
     UNION ALL SELECT count(*) FROM shipments INDEXED BY shipments_sending
         WHERE state = 'sending' AND integration_id = :id
 """
@@ -137,8 +139,8 @@ class RegistryStore(Connected):
 
     def under_way(self, integration_id: int) -> dict[str, int]:
         """How many are due, waiting, failed or being sent, from the partial indexes alone."""
-        due, waiting, doubt, failed, sending = (row[0] for row in self._read(_UNDER_WAY, {"id": integration_id}))
-        return {"due": due, "waiting": waiting, "in_doubt": doubt, "failed": failed, "sending": sending}
+        names = ("due", "waiting", "in_doubt", "failed", "may_have_arrived", "sending")
+        return dict(zip(names, (row[0] for row in self._read(_UNDER_WAY, {"id": integration_id})), strict=True))
 
     def to_send(self, integration: Integration) -> int:
         """How many `status` shows as pending or retrying."""

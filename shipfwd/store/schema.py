@@ -233,7 +233,7 @@ def opened(path: Path, may_create: bool = False) -> sqlite3.Connection | None:
             version = _version(connection, path)
             if version == 0:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before all else, or it does not take
-                connection.execute("PRAGMA journal_mode = WAL")
+                _to_wal(connection)
                 _migrate(connection)
             elif connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise ConfigError(f"{path} is a database of another program; give shipfwd its own with --db")
@@ -252,6 +252,20 @@ def opened(path: Path, may_create: bool = False) -> sqlite3.Connection | None:
     except sqlite3.Error as error:
         raise explain(error, path) from None
     return connection
+
+
+def _to_wal(connection: sqlite3.Connection) -> None:
+    """Switch the journal. SQLite does not wait for others here, whatever its timeout: who is second tries again."""
+    import time
+
+    for left in range(100, -1, -1):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not left or "locked" not in str(error):
+                raise
+            time.sleep(0.02)
 
 
 def _quoted(path: Path) -> str:
