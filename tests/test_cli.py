@@ -1187,3 +1187,19 @@ def test_a_late_shipment_is_told_with_a_reason(shop, clock):
     clock.forward(hours=7)
     said = shop.run("sweep")
     assert "due for 6 hours without success: no run has come to it" in said.err
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_thousands_of_rejected_rows_are_counted_by_reason(shop, named):
+    shop.add()
+    bad = "".join(f"{n},AB,dpd\n" for n in range(500)) + ",620000000000000000000001,dpd\n"
+    file = shop.file("p.csv", f"order_id,tracking_number,carrier\n{bad}")
+    rejects = ["--rejects", shop.folder / "bad.csv"] if named else []
+    said = shop.run("-q", "import", file, "-i", "shop", *rejects)
+    assert said.code == 1
+    lines = said.err.splitlines()
+    assert len(lines) == 11
+    assert "491 more rows rejected: 490 x '…' is not a tracking number; 1 x no order id" in lines[-1]
+    assert ("--rejects FILE" in lines[-1]) is not named
+    if named:
+        assert len((shop.folder / "bad.csv").read_text().splitlines()) == 502

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from shipfwd.store.intake import Arrived, Intake
     from shipfwd.store.shared import Use
 
-
+MOST_REJECTS, MOST_KINDS = 10, 20  # rows shown one by one; reasons that the others are counted by
+_QUOTED = re.compile("'[^']*'")
 MOST_WARNINGS = 10  # shown of a file; the rest is counted
 
 
@@ -274,18 +277,23 @@ def _one_file(
     from shipfwd.rows import Reject
 
     ids = {one.name: one.id for one in run.store.integrations()}
-    name, warned = source.name, 0
+    name, warned, refused = source.name, 0, 0
+    others: Counter[str] = Counter()  # reasons of the rejected rows that are not shown one by one
     intake = run.store.intake(run.id)
     bad: list[Reject] = []
 
     def good() -> Iterator[tuple[int, Row]]:
-        nonlocal warned
+        nonlocal warned, refused
         for row in source:
             totals["rows"] += 1
             run.done += 1
             if isinstance(row, Reject):
                 totals["rejected"] += 1
-                app.complain(f"{name}, line {row.line}: {row.reason}")
+                if (refused := refused + 1) <= MOST_REJECTS:
+                    app.complain(f"{name}, line {row.line}: {row.reason}")
+                else:
+                    kind = _QUOTED.sub("'…'", row.reason)
+                    others[kind if kind in others or len(others) < MOST_KINDS else "other reasons"] += 1
                 if rejects is not None:
                     rejects.add(source, row)
                 if len(bad) < FIRST:
@@ -298,6 +306,10 @@ def _one_file(
             yield ids[row.integration], row
 
     intake.put(good())
+    if others:
+        most = "; ".join(f"{count} x {kind}" for kind, count in others.most_common())
+        where = "" if rejects is not None else "; to get all of them in a file: --rejects FILE"
+        app.complain(f"{name}: {sum(others.values())} more rows rejected: {most}{where}")
     if warned > MOST_WARNINGS:
         app.say(f"{name}: {warned - MOST_WARNINGS} more warnings")
     _refuse_overused(app, name, intake.overused(), yes)
