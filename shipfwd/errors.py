@@ -108,5 +108,9 @@ class NeedsItems(PlatformError):
     """A further parcel of an order, where the platform must know what lies in it. Raised before anything is sent."""
 
 
+class PiecesLeft(PlatformError):
+    """The order is not to be marked as sent yet: some of it is in no parcel. The next parcel asks again."""
+
+
 class NotOurs(PlatformError):
     """The platform handles this number or order itself; nothing is to be sent."""

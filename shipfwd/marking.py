@@ -14,6 +14,7 @@ from shipfwd.errors import (
     NumberNotAccepted,
     OrderNotFound,
     OutcomeUnknown,
+    PiecesLeft,
     Refused,
     Rejected,
     ShipfwdError,
@@ -25,6 +26,7 @@ from shipfwd.models import Attempt, Exchange, Seen
 from shipfwd.platforms.base import Platform
 from shipfwd.verdicts import ROUNDED, Verdicts
 
+WORDS = {"done": "marked as sent", "": "not marked yet"}
 SOON = 5.0  # seconds within which the write of a status step usually leaves
 
 
@@ -104,6 +106,8 @@ class Marking(Verdicts):
                 platform.mark_sent(order, seen)
         except TurnOver:
             return
+        except PiecesLeft as error:
+            state, reason = "", str(error)
         except TryLater as error:
             state, reason = "wanted", f"number is there; marking as sent failed: {error}"
             next_at = schedule.retry_at(tries + 1, self.run.clock(), error.after, self.desk.random)
@@ -127,13 +131,13 @@ class Marking(Verdicts):
             state, reason = "refused", f"number is there; marking as sent failed: a bug in shipfwd ({kind}); report it"
             self._tell_bug(f"at order {order}", error)
         lines = [
-            Attempt(one.id, "status", {"done": "marked as sent"}.get(state, state), reason, exchange)
+            Attempt(one.id, "status", WORDS.get(state, state), reason, exchange)
             for one in self.store.forwarded_of(self.integration.id, order)
             for exchange in (*talk.exchanges[begun:],) or (None,)
         ]
-        level = {"done": "info", "wanted": "warning"}.get(state, "error")
+        level = {"done": "info", "": "info", "wanted": "warning"}.get(state, "error")
         self.run.log(
             "order", level, run=self.run.id, integration=self.integration.name, order_id=order,
-            outcome={"done": "marked as sent"}.get(state, state), reason=reason,
+            outcome=WORDS.get(state, state), reason=reason,
         )  # fmt: skip
         self.store.settle_sent(self.run.id, self.integration.id, order, state, reason, next_at, lines)

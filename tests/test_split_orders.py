@@ -77,3 +77,19 @@ def test_pieces_that_have_gone_are_not_sent_a_second_time(split):
     assert split.stand.numbers(split.order) == [FIRST]
     assert [one["state"] for one in split.json("status")] == ["failed", "forwarded"]
     assert "0 of item '1001' left to ship, not 1" in split.json("status", "--state", "failed")[0]["reason"]
+
+
+def test_woocommerce_completes_an_order_with_its_last_pieces_and_not_before(shop, sim):
+    stand = sim.platform("woocommerce")
+    stand.flavour = "fulfillments"
+    order = stand.add_order("13", lines=[Line("1001", 3, "MUG")])
+    shop.add("shop", "woocommerce")
+    assert shop.run("add", "13", FIRST, "-i", "shop", "--carrier", "dpd", "--item", "1001:1").code == 0
+    (first,) = shop.json("status")
+    assert (first["state"], first["status_sent_at"], order.status) == ("forwarded", None, "processing")
+    assert "2 more of the order are in no parcel yet" in first["reason"]
+    assert shop.run("sweep").code == 0
+    assert order.status == "processing"
+    assert shop.run("add", "13", SECOND, "-i", "shop", "--carrier", "dpd", "--item", "1001").code == 0
+    assert order.status == "completed"
+    assert [(one["reason"], bool(one["status_sent_at"])) for one in shop.json("status")] == [("", True)] * 2

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shipfwd.errors import AuthFailed, ConfigError, NotReady, OrderNotFound, Rejected
+from shipfwd.errors import AuthFailed, ConfigError, NotReady, OrderNotFound, PiecesLeft, Rejected
 from shipfwd.models import Parcel, Receipt, Reply, Seen, Setting, tracking_key
 from shipfwd.platforms._woo import (
     DAY,
@@ -147,6 +147,11 @@ class WooCommerce(Trackings):
 
     def mark_sent(self, order: str, seen: Seen) -> None:
         """Setting the status it has mails nobody, so a repeat is harmless."""
+        waiting = lines_of(seen.more["row"], seen.more["rows"]) if seen.more["mode"] == "fulfillments" else ()
+        if left := sum(line.left for line in waiting):
+            raise PiecesLeft(
+                f"number is there; {left} more of the order are in no parcel yet, so it is not marked as sent"
+            )
         sent = {"status": self._shipped}
         reply = self.put(ORDER, seen.more["id"], params={"_fields": "id,status"}, json=sent, repeatable=True)
         if (now := self.field(reply.data, "status")) not in (*LATER, self._shipped):
@@ -246,7 +251,7 @@ class WooCommerce(Trackings):
 
     def _seen(self, mode: str, row: Any) -> Seen:
         order, state, meta = (self.field(row, name) for name in ("id", "status", "meta_data"))
-        more: dict[str, Any] = {"mode": mode, "id": str(order), "number": str(self.field(row, "number"))}
+        more: dict[str, Any] = {"mode": mode, "id": str(order), "number": str(self.field(row, "number")), "row": row}
         if mode == "meta":
             more["providers"] = joined(metas(meta, PROVIDER))
             numbers = joined(metas(meta, NUMBER))
@@ -305,5 +310,6 @@ class WooCommerce(Trackings):
         else:
             reply = self.post(path, *parts, params=params, json=body)
         self.field(reply.data, "meta_data")
+        seen.more["rows"].append({**reply.data, "number": number_of(reply.data)})  # for `mark_sent` in this run
         shown = tracking_key(number_of(reply.data)) == parcel.key and reply.data.get("status") == "fulfilled"
         return Receipt(parcel.id, str(self.field(reply.data, "id")), confirmed=shown)

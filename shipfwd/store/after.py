@@ -84,13 +84,13 @@ class AfterStore(QueueStore):
         next_at: datetime | None = None,
         attempts: Sequence[Attempt] = (),
     ) -> None:
-        """Record the status step of an order: done, wanted (tried again at `next_at`) or refused."""
+        """Record the status step of an order: done, wanted (tried again at `next_at`), refused, or "": not now."""
         now = stamp(self.clock())
         with self._write() as db:
             db.execute(
                 "UPDATE orders SET sent_state = ?, sent_reason = ?, sent_next_at = ?, sent_tries = sent_tries + 1"
                 " WHERE integration_id = ? AND order_id = ?",
-                (state, reason, stamp(next_at) if next_at else None, integration_id, order),
+                (state or None, reason, stamp(next_at) if next_at else None, integration_id, order),
             )
             db.execute(
                 "UPDATE shipments SET status_sent_at = iif(:done, coalesce(status_sent_at,"
