@@ -1203,3 +1203,8 @@ def test_thousands_of_rejected_rows_are_counted_by_reason(shop, named):
     assert ("--rejects FILE" in lines[-1]) is not named
     if named:
         assert len((shop.folder / "bad.csv").read_text().splitlines()) == 502
+
+
+def test_a_platforms_rate_says_how_many_calls_may_go_at_once(shop):
+    (row,) = shop.run("platforms", "amazon", "--format", "json").data
+    assert row["rate"].startswith("2 per 1 s (10 at once)")

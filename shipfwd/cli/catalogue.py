@@ -56,7 +56,8 @@ PARCELS = ("many", "joined", "items", "one")
 
 
 def _platform_row(cls: type[Platform]) -> dict[str, Any]:
-    rate = ", ".join(f"{one.calls:g} per {one.seconds:g} s" for one in cls.rates) or "not published"
+    rates = (f"{one.calls:g} per {one.seconds:g} s" + f" ({one.burst} at once)" * (one.burst > 1) for one in cls.rates)
+    rate = ", ".join(rates) or "not published"
     status_transfer = "unavailable" if cls.status_transfer is None else cls.status_transfer
     return {
         "name": cls.name,
