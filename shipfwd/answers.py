@@ -15,6 +15,23 @@ from shipfwd.errors import AuthFailed, ConfigError, NotUnderstood, Rejected, Thr
 from shipfwd.models import Reply
 
 
+def parsed(body: bytes) -> Any:
+    """The JSON document, or None where it is none; NaN and Infinity are none, half a character is a question mark."""
+    if not (body[:1].strip() or body.strip()):
+        return None
+    try:
+        data = json.loads(body, parse_constant=_none)
+        if b"\\ud" in body or b"\\uD" in body:  # one that stands alone cannot be stored, sent or shown
+            data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+        return data
+    except (ValueError, RecursionError):
+        return None
+
+
+def _none(name: str) -> Any:
+    raise ValueError(name)
+
+
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds of a Retry-After header, given as seconds or as a date; None when absent or unreadable."""
     text = headers.get("Retry-After", "").strip()

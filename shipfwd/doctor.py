@@ -15,18 +15,17 @@ import shlex
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from shipfwd import platforms, schedule
-from shipfwd.carriers import name as carrier_name
 from shipfwd.errors import ConfigError, ShipfwdError
 from shipfwd.files import is_network_file_system, lives, locks_folder
 from shipfwd.models import Integration
 from shipfwd.platforms.base import Platform
-from shipfwd.settings import Config, check_config, check_settings, filled
+from shipfwd.settings import Config, check_config, check_settings, takes
 from shipfwd.store.checkup import Checkup, Wanted, examined, sqlite_version
 from shipfwd.vault import Vault, parse_reference, resolve
 
@@ -358,7 +357,7 @@ class Doctor:
 
     def _carrier(self, one: Integration, wanted: Wanted) -> None:
         cls = platforms.load(one.platform)
-        if _takes(cls, filled(cls, one.settings), one.carrier_map, wanted.carrier):
+        if takes(cls, one.settings, one.carrier_map, wanted.carrier):
             return
         how_many = f"{wanted.count} shipments" if wanted.count > 1 else "a shipment"
         if wanted.carrier:
@@ -367,14 +366,6 @@ class Doctor:
         else:
             text = f"{how_many} of {one.name} without a carrier, which {cls.title} asks for; import them with one"
         self.tell("warning" if one.enabled else "note", "carriers", text)
-
-
-def _takes(cls: type[Platform], values: Mapping[str, str], mapped: Mapping[str, str], carrier: str) -> bool:
-    """Whether the platform has a word for a carrier, as far as its declarations tell."""
-    words, other = cls.carriers, cls.other_carrier
-    if not cls.needs_carrier or not isinstance(words, Mapping) or carrier in mapped or carrier in words:
-        return True
-    return other is not None and values.get("other_carrier", "true") == "true" and bool(carrier_name(carrier))
 
 
 def _size(path: str | Path) -> int:

@@ -9,7 +9,6 @@ Talk         one per order: sends for an adapter (platforms.base.Wire), keeps th
 
 from __future__ import annotations
 
-import json
 import random
 import socket
 import threading
@@ -28,7 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 import shipfwd
-from shipfwd.answers import by_status
+from shipfwd.answers import by_status, parsed
 from shipfwd.errors import ConfigError, OutcomeUnknown, PlatformError, Throttled, TryLater, Unavailable
 from shipfwd.models import Exchange, Rate, Reply, Request
 from shipfwd.network import Network
@@ -384,13 +383,7 @@ def _read(response: requests.Response) -> Reply:
         raise
     body = b"".join(pieces)
     text = body.decode("utf-8", "replace")
-    data = None
-    if body[:1].strip() or body.strip():
-        try:
-            data = json.loads(body)
-        except (ValueError, RecursionError):
-            pass
-    return Reply(response.status_code, data, text, response.headers, response.url or "")
+    return Reply(response.status_code, parsed(body), text, response.headers, response.url or "")
 
 
 def _causes(error: BaseException) -> list[BaseException]:

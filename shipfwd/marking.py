@@ -103,6 +103,8 @@ class Marking(Verdicts):
             if not seen.sent:
                 if seen.state not in platform.sent_from:
                     raise Rejected(f"the order is in '{seen.state}' there, from which it is not marked")
+                if isinstance(seen.refusal, Exception):  # cancelled or refunded, though its parcel is not
+                    raise seen.refusal
                 platform.mark_sent(order, seen)
         except TurnOver:
             return

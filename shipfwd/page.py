@@ -139,18 +139,25 @@ def _line(row: Sequence[Any]) -> str:
         escape(str(value)) for value in row
     )
     small = [f"<small>{text}</small>" if text else "" for text in (carrier, reason)]
-    return (
-        f'<tr class="{state}"><td class="sign" title="{tip}">{sign}<span class="hidden">{tip}</span></td>'
-        f'<td>{number}</td><td>{integration}</td><td class="number">{order}</td>'
-        f'<td class="number tracking">{tracking}{small[0]}</td>'
-        f'<td class="time">{shipped}</td><td class="time">{sent}</td><td class="why">{state}{small[1]}</td></tr>'
+    cells = (
+        ("sign", f'{sign}<span class="hidden">{tip}</span>'),
+        ("id", number),
+        ("", integration),
+        ("number", order),
+        ("number tracking", tracking + small[0]),
+        ("time", shipped),
+        ("time", sent),
+        ("why", state + small[1]),
     )
+    line = "".join(f'<td role="cell" class="{name}">{text}</td>' for name, text in cells)
+    return f'<tr role="row" class="{state}">' + line.replace('class="sign"', f'class="sign" title="{tip}"', 1) + "</tr>"
 
 
 def _heading(title: str, column: int) -> str:
     sort = "descending" if column == 0 else "none"
     spoken = title or '<span class="hidden">Sign</span>●'
-    return f'<th scope="col" aria-sort="{sort}"><button type="button" data-column="{column}">{spoken}</button></th>'
+    button = f'<button type="button" data-column="{column}">{spoken}</button>'
+    return f'<th role="columnheader" scope="col" aria-sort="{sort}">{button}</th>'
 
 
 def _integration(one: Mapping[str, Any], zone: ZoneInfo) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from shipfwd import schedule
+from shipfwd import platforms, schedule
 from shipfwd.models import Integration, parse_stamp
 from shipfwd.rows import Reject
-from shipfwd.settings import Config
+from shipfwd.settings import Config, takes
 
 FIRST = 10  # rows that are shown
 FIELDS = ("line", "order_id", "tracking_number", "carrier", "what would happen")
@@ -50,6 +50,11 @@ def _becomes(row: Mapping[str, Any], integration: Integration, config: Config, n
     created = min(parse_stamp(row["created_at"]) if row["created_at"] else now, now)
     if not schedule.in_window(created, now, config.window.total_seconds() / 3600):
         return f"new, but older than {config.text('window_hours')} hours: it would not be sent"
+    cls = platforms.load(integration.platform)
+    if not takes(cls, integration.settings, integration.carrier_map, row["carrier"]):
+        if not row["carrier"]:
+            return f"new; blocked: {cls.title} asks for a carrier"
+        return f"new; blocked: {cls.title} has no name for carrier '{row['carrier']}' (shipfwd carriers map)"
     if not integration.enabled:
         return "new; waits, forwarding is off"
     if not integration.trigger_key:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shipfwd import schedule
+from shipfwd import carriers, schedule
 from shipfwd.errors import ConfigError, UsageError
 from shipfwd.models import Setting
 from shipfwd.platforms.base import Platform
@@ -166,6 +166,15 @@ def filled(platform: type[Platform], settings: Mapping[str, str]) -> dict[str, s
     """Settings with the platform's defaults."""
     defaults = {one.name: one.default for one in declared(platform, settings) if one.default is not None}
     return {**defaults, **settings}
+
+
+def takes(platform: type[Platform], settings: Mapping[str, str], mapped: Mapping[str, str], carrier: str) -> bool:
+    """Whether the platform has a word for a carrier, as far as its declarations tell."""
+    words, other = platform.carriers, platform.other_carrier
+    if not platform.needs_carrier or not isinstance(words, Mapping) or carrier in mapped or carrier in words:
+        return True
+    allowed = filled(platform, settings).get("other_carrier", "true") == "true"
+    return other is not None and allowed and bool(carriers.name(carrier))
 
 
 def _checked(setting: Setting, value: str) -> str:

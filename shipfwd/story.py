@@ -28,6 +28,7 @@ _SAID = {
     ("look", "in doubt"): "looked; still in doubt",
     ("forward", "again later"): "not sent yet",
     ("look", "again later"): "not sent yet",
+    ("preflight", "blocked"): "blocked before anything was written",
     ("look", "failed"): "failed before anything was written",
     ("look", "blocked"): "blocked before anything was written",
     ("forward", "failed"): "{p} refused",

@@ -42,6 +42,21 @@ def test_integrations_are_offered_where_one_is_asked_for(named, words):
     assert offered(*words, incomplete="shop-") == ["shop-two"]
 
 
+def test_reasons_and_profiles_are_offered(named):
+    assert offered("forward", "--failed", "--reason", incomplete="num") == ["NumberNotAccepted"]
+    named.store.set_config("profile.dpd", "{}")
+    named.store.set_config("profile.gls-new", "{}")
+    assert offered("import", "a.csv", "--profile") == ["dpd", "gls-new"]
+    assert offered("import", "a.csv", "--profile", incomplete="g") == ["gls-new"]
+
+
+def test_every_reason_that_is_offered_stands_in_the_help():
+    from shipfwd.cli.complete import REASONS
+    from shipfwd.cli.sending import forward
+
+    assert all(name in forward.help for name in REASONS)
+
+
 def test_what_was_named_is_not_offered_again(named):
     assert offered("status", "-i", "shop", "-i") == ["allegro main", "shop-two"]
     assert offered("integration", "enable", "shop") == ["allegro main", "shop-two"]

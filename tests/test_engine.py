@@ -1555,3 +1555,16 @@ def test_an_order_with_two_parcels_is_read_once(stage, how):
         rows = prover.verify(run, desk, None) if how == "verify" else prover.prove(run, desk) or []
     assert stage.far.count("look") == before + 2
     assert [row["verdict"] for row in rows] == ["confirmed"] * len(rows)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"), [(errors.Rejected("it is cancelled"), 1), (errors.NotReady("it is not paid"), 4)]
+)
+def test_an_order_that_may_not_be_written_on_is_not_marked_though_its_state_would_allow_it(stage, refusal, code):
+    stage.marking()
+    (one,) = stage.put("101")
+    stage.far.orders["101"] = ["NO1010000"]
+    stage.far.refusals["101"] = refusal
+    tally = stage.forward()
+    assert (stage[one]["state"], tally.exit_code, stage.far.count("status")) == ("forwarded", code, 0)
+    assert str(refusal) in stage[one]["reason"]

@@ -26,6 +26,7 @@ ORDER = (
     "models",
     "signals", "redactor", "files", "carriers", "schedule",
     "rows", "readers", "spreadsheet", "importer",
+    "platforms._fields",
     "platforms.base",
     "platforms._*",
     "platforms",

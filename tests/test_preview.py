@@ -25,6 +25,20 @@ def both(shop):
     return shop
 
 
+def test_a_carrier_without_a_name_there_is_foreseen_as_blocked(both):
+    rows = f"order_id,tracking_number,carrier\n2,{OTHER},\n3,KR-2026-01,bicycle\n4,KR-2026-02,mapped\n"
+    both.run("carriers", "map", "-i", "shop", "mapped=Bikes")
+    said = both.run("import", both.file("a.csv", rows), "-i", "shop", "--dry-run")
+    assert [row[-1] for row in lines(said.out) if row[0].isdigit()] == [
+        "new; sent at once",
+        "new; blocked: WooCommerce has no name for carrier 'bicycle' (shipfwd carriers map)",
+        "new; sent at once",
+    ]
+    both.run("forward", "--dry-run")
+    stored = both.run("import", both.folder / "a.csv", "-i", "shop")
+    assert "1 blocked" in stored.out
+
+
 def test_the_columns_and_the_first_rows_are_shown_on_stdout(both):
     file = both.file(
         "a.csv",

@@ -199,6 +199,27 @@ def test_letters_that_a_terminal_lacks_become_others(look, day):
     assert "?" not in seen.text
 
 
+@pytest.mark.parametrize("command", [("status",), ("show", "1"), ("order", "list"), ("status", "--watch")])
+def test_a_terminal_without_a_merchants_letters_shows_a_question_mark_in_their_place(look, filled, command):
+    shop = filled.integration(trigger="status:Wysłane")
+    filled.put(shop, row("Zamówienie-ł", INPOST))
+    seen = look(*command, columns=200, PYTHONIOENCODING="ascii")
+    assert seen.code == 0
+    assert "Zam?wienie-?" in seen.raw.decode("ascii")
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_data_in_a_pipe_is_utf_8_whatever_the_locale(filled, form):
+    filled.put(filled.integration(), row("Zamówienie-ł", INPOST))
+    plain = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, "--db", str(filled.path), "status", "--format", form],
+        capture_output=True, env={**plain, "PYTHONCOERCECLOCALE": "0"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Zamówienie-ł" in done.stdout.decode("utf-8")
+
+
 def test_control_characters_never_reach_the_terminal(look, filled):
     shop = filled.integration()
     filled.put(shop, row("A\x1b[2J\x07‮1", INPOST))

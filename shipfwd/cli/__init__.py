@@ -124,8 +124,9 @@ def cli(ctx: click.Context, db: str | None, quiet: bool, verbose: bool, trace: s
     Send:     shipfwd forward           (or cron: shipfwd -q sweep --if-due)
     Look:     shipfwd status
     """
-    from shipfwd.cli.app import App
+    from shipfwd.cli.app import App, printable
 
+    printable(sys.stdout)
     if quiet and verbose:
         raise click.UsageError("-q and -v contradict each other.")
     if ctx.obj is None:

@@ -33,6 +33,20 @@ def formats(*more: str, what: str = "table") -> Callable[[Any], Any]:
     )
 
 
+def printable(out: Any) -> None:
+    """Nothing that a platform or a merchant writes can fail to be printed.
+
+    A terminal without UTF-8 shows ? for what it has not; data in a pipe or a file is UTF-8 whatever the locale, since
+    JSON is, unless PYTHONIOENCODING wants otherwise.
+    """
+    if not hasattr(out, "reconfigure"):
+        return
+    if out.isatty() or os.environ.get("PYTHONIOENCODING"):
+        out.reconfigure(errors="replace")
+    else:
+        out.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 class ShipmentId(click.ParamType):
     """A shipment's number; whoever writes an order's is told how to name that."""
 

@@ -5,11 +5,31 @@ Reads only, and never complains: whatever goes wrong, there is nothing to offer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from shipfwd.store.checkup import Checkup
+
+
+# What a failed shipment can be filtered by: the classes of errors.py, and the engine's own words.
+REASONS = (
+    "OrderNotFound", "Rejected", "CarrierNotAccepted", "NumberNotAccepted", "NotUnderstood", "OutcomeUnknown",
+    "Missing", "GaveUp",
+)  # fmt: skip
 
 
 def integrations(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The integrations of the database that the line names, or of the usual one."""
+    names = _read(ctx, lambda store: [one.name for one in store.integrations()])
+    given = {*(ctx.params.get(param.name or "") or ())} if param.multiple or param.nargs == -1 else set()
+    return [name for name in names if name.startswith(incomplete) and name not in given]
+
+
+def _read(ctx: click.Context, ask: Callable[[Checkup], list[str]]) -> list[str]:
+    """What the database says; nothing when there is none, or a broken one: that is for `doctor` to tell."""
     from shipfwd.cli.app import App
     from shipfwd.store.checkup import examined
 
@@ -18,13 +38,21 @@ def integrations(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         app.configure(ctx.find_root().params.get("db"), True, False, None)
         store = examined(app.db, app.clock)
         try:
-            names = [one.name for one in store.integrations()]
+            return ask(store)
         finally:
             store.close()
-    except Exception:  # no database, or a broken one: that is for `doctor` to tell
+    except Exception:
         return []
-    given = {*(ctx.params.get(param.name or "") or ())} if param.multiple or param.nargs == -1 else set()
-    return [name for name in names if name.startswith(incomplete) and name not in given]
+
+
+def profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    start = f"profile.{incomplete}"
+    return _read(ctx, lambda store: [key.partition(".")[2] for key in store.config() if key.startswith(start)])
+
+
+def reasons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The classes that `forward --failed --reason` takes."""
+    return [name for name in REASONS if name.casefold().startswith(incomplete.casefold())]
 
 
 def platforms(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -151,7 +151,12 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
 @click.option(
     "--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="Which column holds a field; may be repeated."
 )
-@click.option("--profile", metavar="NAME", help="Remember --map, --file-format and -i by this name; alone: use them.")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=complete.profiles,
+    help="Remember --map, --file-format and -i by this name; alone: use them.",
+)
 @click.option("--rejects", metavar="FILE", help="Write rejected rows there, in the file's own format.")
 @click.option("--no-forward", is_flag=True, help="Only store them.")
 @click.option("--dry-run", is_flag=True, help="Read and examine; store and send nothing.")
@@ -368,7 +373,11 @@ def _refuse_overused(app: App, path: str, numbers: list[tuple[str, int]], yes: b
 
 @click.group()
 def order() -> None:
-    """Orders and the statuses that shipments wait for."""
+    """Orders and the statuses that shipments wait for.
+
+    \b
+    shipfwd order move A-1001 --to Shipped -i shop
+    """
 
 
 @order.command("move")

@@ -172,7 +172,7 @@ def show(app: App, shipment_id: int, form: str) -> None:
         assert store is not None
         uses = store.other_uses(row["id"], tracking_key(row["tracking_number"]))
         told = story.tell(row, lines, app.config(), app.clock(), title, app.verbose, uses)
-        click.echo(views.wrapped(told, app.out))
+        app.out.write(views.wrapped(told, app.out) + "\n")  # click.echo takes an ASCII terminal for a UTF-8 one
         return
     fields = ("id", "at", "run_id", "step", "outcome", "detail", "method", "url", "status", "request", "answer")
     views.emit(lines, fields, form, app.out)

@@ -27,7 +27,12 @@ from shipfwd.errors import ShipfwdError, UsageError
 )
 @click.option("--failed", is_flag=True, help="Failed ones, of any age, once more.")
 @click.option(
-    "--reason", "kinds", multiple=True, metavar="CLASS", help="With --failed: only what failed so; may be repeated."
+    "--reason",
+    "kinds",
+    multiple=True,
+    metavar="CLASS",
+    shell_complete=complete.reasons,
+    help="With --failed: only what failed so; may be repeated.",
 )
 @click.option("--again", is_flag=True, help="Look at forwarded ones too; write only what is absent.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")

@@ -64,7 +64,7 @@ def explain(reply: Reply) -> Exception | None:
     if not 400 <= reply.status < 500 or reply.status == 429:
         return None
     rows = reply.data.get("errors") if isinstance(reply.data, dict) else None
-    error = next((row for row in rows or [] if isinstance(row, dict)), {})
+    error = next((row for row in rows if isinstance(row, dict)), {}) if isinstance(rows, list) else {}
     code, said = (str(error.get(name) or "") for name in ("code", "message"))
     if "PackageToUpdateNotFound" in code + said or "already fulfilled" in said:
         return Fulfilled(

@@ -57,11 +57,6 @@ def refusal(form: Mapping[str, Any], status: int) -> Exception | None:
     return None
 
 
-def contents(shipment: Mapping[str, Any]) -> dict[str, int]:
-    """Line → how many of it lie in a shipment."""
-    return {str(item.get("order_product_id")): int(item.get("quantity") or 0) for item in shipment.get("items") or ()}
-
-
 def said(reply: Reply) -> str:
     """The words of a refusal: V2 says [{message, details}], the gateway before it {title, errors}."""
     data = reply.data[0] if isinstance(reply.data, list) and reply.data else reply.data

@@ -41,8 +41,8 @@ from shipfwd.platforms._definition import (
     filled,
     header_values,
     load,
-    pick,
     pieces,
+    texts,
     unfinished,
 )
 from shipfwd.platforms._oauth import OAuth
@@ -106,7 +106,7 @@ class Declarative(OAuth):
         if "check" in self.steps:
             reply, _ = self._ask("check", self._secret)
             if path := self.steps["check"].table.get("identity"):
-                return str([*pick(reply.data, path, self.title), ""][0])
+                return [*texts(reply.data, path, self.title), ""][0]
         return host(self.values["base_url"])
 
     def preflight(self, parcel: Parcel) -> None:
@@ -247,22 +247,22 @@ class Declarative(OAuth):
         reply, then = self._ask("tracking", self._fill(order, parcel, numbers), write=True, repeatable=harmless)
         shown = False
         if then == "ok" and "shows" in table:
-            there = [tracking_key(str(one)) for one in pick(reply.data, table["shows"], self.title)]
+            there = [tracking_key(one) for one in texts(reply.data, table["shows"], self.title)]
             shown = parcel.key in there or parcel.key in "".join(there) and self.parcels == "joined"
             if not shown:
                 raise NotUnderstood(f"{self.title} accepted the number and answered with another one")
-        remote = pick(reply.data, table["id"], self.title) if then == "ok" and "id" in table else [""]
-        return Receipt(parcel.id, remote_id=str([*remote, ""][0]), confirmed=shown)
+        remote = texts(reply.data, table["id"], self.title) if then == "ok" and "id" in table else [""]
+        return Receipt(parcel.id, remote_id=[*remote, ""][0], confirmed=shown)
 
     def _seen(self, reply: Reply) -> Seen:
         table = self.steps["readback"].table
-        numbers = [str(one) for one in pick(reply.data, table["numbers"], self.title)]
+        numbers = texts(reply.data, table["numbers"], self.title)
         if "split" in table:
             numbers = [part.strip() for one in numbers for part in one.split(table["split"]) if part.strip()]
         states, state = table.get("states", {}), ""
         refusal: Exception | None = None
         if "state" in table:
-            state = str([*pick(reply.data, table["state"], self.title), ""][0])
+            state = [*texts(reply.data, table["state"], self.title), ""][0]
             meaning = next((meaning for meaning, words in states.items() if state in words), None)
             if meaning is None:
                 refusal = NotUnderstood(

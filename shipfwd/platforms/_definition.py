@@ -120,6 +120,14 @@ def pick(data: Any, path: str, title: str = "the marketplace") -> list[Any]:
     return found
 
 
+def texts(data: Any, path: str, title: str) -> list[str]:
+    """What `pick` finds, as words. Raises NotUnderstood for a list or an object."""
+    found = pick(data, path, title)
+    if any(isinstance(one, list | dict) for one in found):
+        raise NotUnderstood(f"{title} answered with a list or an object in '{path}', where a word belongs")
+    return [str(one).lower() if isinstance(one, bool) else str(one) for one in found]
+
+
 def _matches(where: Mapping[str, Any], data: Any) -> bool:
     try:
         found = pick(data, where["path"])

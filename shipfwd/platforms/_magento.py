@@ -71,8 +71,8 @@ class Rest(Platform):
         page = 1
         while values:
             data = self.get(path, params={**asked, "searchCriteria[currentPage]": str(page)}).data
-            got, count = self.field(data, "items") or [], self.field(data, "total_count")
-            if not isinstance(got, list) or not isinstance(count, int) or count > len(rows) and not got:
+            got, count = self.rows(data, "items", absent=()), self.count(data, "total_count")
+            if count > len(rows) and not got:
                 raise NotUnderstood(f"{self.title} answered without the list it announces")
             rows += got
             if len(rows) >= count:
@@ -83,23 +83,23 @@ class Rest(Platform):
     def _lines(self, order: Any) -> tuple[Line, ...]:
         """What can be shipped of an order; half a piece is one."""
         lines = []
-        for item in self.field(order, "items") or ():
+        for item in self.rows(order, "items", absent=()):
             if item.get("parent_item_id") or item.get("is_virtual"):
                 continue
-            ordered = float(self.field(item, "qty_ordered"))
-            left = max(0.0, ordered - sum(float(item.get(name) or 0) for name in LESS))
-            id, sku = str(self.field(item, "item_id")), str(item.get("sku") or "")
+            ordered = self.amount(item, "qty_ordered")
+            left = max(0.0, ordered - sum(self.amount(item, name, absent=0) for name in LESS))
+            id, sku = str(self.count(item, "item_id")), self.text(item, "sku", absent="")
             lines.append(Line(id, math.ceil(ordered), math.ceil(left), sku))
         return tuple(lines)
 
     def _tracks(self, shipments: Sequence[Any]) -> list[dict[str, str]]:
         """id, number and shipment of each track, oldest first."""
-        found = [(shipment, one) for shipment in shipments for one in shipment.get("tracks") or ()]
+        found = [(shipment, one) for shipment in shipments for one in self.rows(shipment, "tracks", absent=())]
         return [
             {
-                "id": str(self.field(one, "entity_id")),
-                "number": str(self.field(one, "track_number")),
-                "shipment": str(self.field(shipment, "entity_id")),
+                "id": self.text(one, "entity_id"),
+                "number": self.text(one, "track_number", null=""),
+                "shipment": str(self.count(shipment, "entity_id")),
             }
             for shipment, one in found
         ]
@@ -110,7 +110,8 @@ def told(data: Any) -> str:
     if not isinstance(data, dict) or not isinstance(data.get("message"), str):
         return ""
     given = data.get("parameters") or {}
-    named = {str(place): word for place, word in enumerate(given, 1)} if isinstance(given, list) else given
+    named = dict(enumerate(given, 1)) if isinstance(given, list) else given if isinstance(given, dict) else {}
+    named = {str(place): word for place, word in named.items()}
     filled = re.sub(r"%(\w+)", lambda hole: str(named.get(hole[1], hole[0])), data["message"])
     return " ".join(filled.removeprefix("Shipment Document Validation Error(s):").split())[:300]
 

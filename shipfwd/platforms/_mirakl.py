@@ -29,7 +29,7 @@ from shipfwd.errors import (
     Rejected,
 )
 from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Seen, Setting, tracking_key
-from shipfwd.platforms._mirakl_shipments import DAY, Shipments, words
+from shipfwd.platforms._mirakl_shipments import DAY, Shipments, errors_of, words
 
 ORDERS, TRACKING, SHIP = "/api/orders", "/api/orders/{}/tracking", "/api/orders/{}/ship"  # OR11 OR23 OR24
 LATER = ("SHIPPED", "TO_COLLECT", "RECEIVED", "CLOSED")
@@ -80,7 +80,7 @@ class Operator(Shipments):
         return {"Authorization": self.secret("api_key")}
 
     def check(self) -> str:
-        return str(self.field(self.get("/api/account", params=self.query()).data, "shop_id"))
+        return self.text(self.get("/api/account", params=self.query()).data, "shop_id")
 
     def preflight(self, parcel: Parcel) -> None:
         self._carrier(parcel)
@@ -88,8 +88,8 @@ class Operator(Shipments):
     def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
         self._features()
         params = self.query(order_ids=",".join(orders), max="100")
-        rows = self.field(self.get(ORDERS, params=params, operation="OR11").data, "orders")
-        found = {id: row for row in rows if (id := str(self.field(row, "order_id"))) in orders}
+        rows = self.rows(self.get(ORDERS, params=params, operation="OR11").data, "orders")
+        found = {id: row for row in rows if (id := self.text(row, "order_id")) in orders}
         shipments = self.shipments(found) if self.multi and found else []
         return {
             id: self._seen(row, [one for one in shipments if one.get("order_id") == id]) for id, row in found.items()
@@ -129,8 +129,8 @@ class Operator(Shipments):
             )
         if reply.status == 404 and "/api/orders/" in reply.url:
             return OrderNotFound(f"{self.title} knows no such order of this shop")
-        fields = reply.data.get("errors") if isinstance(reply.data, dict) and 400 <= reply.status < 500 else None
-        for field in (str(row.get("field", "")) for row in fields or [] if isinstance(row, dict)):
+        fields = errors_of(reply) if 400 <= reply.status < 500 else ()
+        for field in (str(row.get("field", "")) for row in fields):
             if "carrier" in field:
                 return CarrierNotAccepted(f"{self.title} does not take this carrier ({words(reply)})")
             if "tracking" in field:
@@ -149,26 +149,27 @@ class Operator(Shipments):
         return found
 
     def _seen(self, row: Any, rows: Sequence[Any]) -> Seen:
-        state = str(self.field(row, "order_state"))
+        state = self.text(row, "order_state")
         kind, said = MEANS.get(state, (None, ""))
         if kind is None and state not in ("SHIPPING", *LATER):
             kind, said = NotUnderstood, f"{self.title} shows the order as '{state}', a word that shipfwd does not know"
         shipments, gone = {}, dict[str, int]()
-        numbers = {tracking_key(str(number)): str(number) for number in [row.get("shipping_tracking")] if number}
+        first = self.text(row, "shipping_tracking", absent="")
+        numbers = {tracking_key(first): first} if first else {}
         for one in rows:
-            if self.field(one, "status") == "CANCELED":
+            if (status := self.text(one, "status")) == "CANCELED":
                 continue
-            number = str((one.get("tracking") or {}).get("tracking_number") or "")
-            shipments[str(self.field(one, "id"))] = {"key": tracking_key(number), "open": one["status"] == "SHIPPING"}
+            number = self.text(one, "tracking", "tracking_number", absent="")
+            shipments[self.text(one, "id")] = {"key": tracking_key(number), "open": status == "SHIPPING"}
             numbers |= {tracking_key(number): number} if number else {}
-            for part in one.get("shipment_lines") or []:
-                line = str(part.get("order_line_id", ""))
-                gone[line] = gone.get(line, 0) + int(self.field(part, "quantity"))
+            for part in self.rows(one, "shipment_lines", absent=()):
+                id = self.text(part, "order_line_id", absent="")
+                gone[id] = gone.get(id, 0) + self.count(part, "quantity")
         lines = []
-        for line in row.get("order_lines") or []:
-            id, count = str(self.field(line, "order_line_id")), int(self.field(line, "quantity"))
+        for line in self.rows(row, "order_lines", absent=()):
+            id, count = self.text(line, "order_line_id"), self.count(line, "quantity")
             left = count - gone.get(id, 0) if line.get("order_line_state") not in ("CANCELED", "REFUSED") else 0
-            lines.append(Line(id, count, max(0, left), str(line.get("offer_sku") or "")))
+            lines.append(Line(id, count, max(0, left), self.text(line, "offer_sku", absent="")))
         return Seen(
             numbers=tuple(numbers.values()),
             sent=state in LATER,
@@ -189,8 +190,8 @@ class Operator(Shipments):
         if not (mapped or parcel.carrier_name):
             raise CarrierNotAccepted(f"{self.title} has no name for carrier '{parcel.carrier}'")
         if (listed := self.cache.get("carriers")) is None:
-            rows = self.field(self.get("/api/shipping/carriers", params=self.query()).data, "carriers")
-            listed = [{place: str(self.field(row, place)) for place in ("code", "label")} for row in rows]
+            rows = self.rows(self.get("/api/shipping/carriers", params=self.query()).data, "carriers")
+            listed = [{place: self.text(row, place) for place in ("code", "label")} for row in rows]
             self.cache.put("carriers", listed, DAY)
         wanted = {_letters(word) for word in ours if word}
         for place in ("code", "label"):

@@ -38,7 +38,7 @@ class Shipments(Platform):
         while True:
             page = self.get(SHIPMENTS, params=self.query(pairs)).data
             rows += self.rows(page, "data")
-            if not (token := page.get("next_page_token")):
+            if not (token := self.text(page, "next_page_token", absent="")):
                 return rows
             pairs = [("page_token", token)]
 
@@ -53,7 +53,7 @@ class Shipments(Platform):
             raise Rejected(f"{self.title} takes one number an order now, no several shipments")
         self._all_done(reply)
         made = self.field(reply.data, "shipment_success", 0)
-        id, number = str(self.field(made, "id")), str((made.get("tracking") or {}).get("tracking_number", ""))
+        id, number = self.text(made, "id"), self.text(made, "tracking", "tracking_number", absent="")
         seen.more["shipments"][id] = {"key": parcel.key, "open": True}  # for `mark_sent` in this run
         return Receipt(parcel.id, id, confirmed=tracking_key(number) == parcel.key)
 
@@ -77,12 +77,18 @@ class Shipments(Platform):
     def _all_done(self, reply: Reply) -> None:
         if not isinstance(reply.data, dict) or not {"shipment_errors", "shipment_success"} & set(reply.data):
             raise NotUnderstood(f"{self.title} answered without 'shipment_success'")
-        if errors := reply.data.get("shipment_errors"):
+        if errors := self.rows(reply.data, "shipment_errors", absent=()):
             raise Rejected(f"{self.title} refuses the shipment: {self.field(errors, 0, 'message')}")
+
+
+def errors_of(reply: Reply) -> list[dict[str, Any]]:
+    """The rows of an error document; none where it is no such thing."""
+    errors = reply.data.get("errors") if isinstance(reply.data, dict) else None
+    return [row for row in errors if isinstance(row, dict)] if isinstance(errors, list) else []
 
 
 def words(reply: Reply) -> str:
     """What an error document says, or the status."""
     data = reply.data if isinstance(reply.data, dict) else {}
-    said = [row.get("message") for row in data.get("errors") or [] if isinstance(row, dict)] or [data.get("message")]
+    said = [row.get("message") for row in errors_of(reply)] or [data.get("message")]
     return str(said[0])[:200] if said[0] else f"answered {reply.status}"

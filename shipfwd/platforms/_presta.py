@@ -47,17 +47,19 @@ class Webservice(Platform):
 
     def _list(self, resource: str, params: Mapping[str, str]) -> list[Any]:
         data = self.get(f"/api/{resource}", params={**params, "output_format": "JSON"}).data
-        rows = [] if data == [] else self.field(data, resource)
-        if not isinstance(rows, list):
-            raise NotUnderstood(f"{self.title} answered without a list of {resource}")
-        return rows
+        return [] if data == [] else self.rows(data, resource)
+
+    def numbers_of(self, row: Any) -> list[str]:
+        """The tracking numbers in a row's one field, which must be there and may be null."""
+        words = self.text(row, "tracking_number", null="").split(",")
+        return [word.strip() for word in words if tracking_key(word)]
 
     def _states(self, needed: str) -> dict[str, list[str]]:
         """The shop's order statuses: id → flags. Asked for once a day, and when the needed one is missing."""
         known: dict[str, list[str]] = self.cache.get("states") or {}
         if needed not in known:
             rows = self._list("order_states", {"display": "full"})
-            known = {str(self.field(row, "id")): [flag for flag in FLAGS if str(row.get(flag)) == "1"] for row in rows}
+            known = {self.text(row, "id"): [flag for flag in FLAGS if str(row.get(flag)) == "1"] for row in rows}
             if not known:
                 raise NotUnderstood(f"{self.title} answered without order statuses")
             self.cache.put("states", known, DAY)
@@ -89,12 +91,6 @@ def parsed(text: str) -> Any:
         return fromstring(text.strip())
     except (ParseError, DefusedXmlException):
         raise NotUnderstood("PrestaShop answered without readable XML") from None
-
-
-def numbers_of(row: Mapping[str, Any]) -> list[str]:
-    """The tracking numbers in a row's one field."""
-    words = str(row["tracking_number"] or "").split(",")
-    return [word.strip() for word in words if tracking_key(word)]
 
 
 # ---- refusals -----------------------------------------------------------------------------------------------

@@ -36,20 +36,22 @@ class Fulfilments(OAuth):
 
     def _pages(self, page: Json, query: str, id: str, *path: str) -> list[Json]:
         """All rows of a list that comes in pages, of which the first is here."""
-        rows = list(self.field(page, "nodes"))
+        rows = self.rows(page, "nodes")
         while self.field(page, "pageInfo", "hasNextPage"):
             page = self.field(self._ask(query, {"id": id, "after": self.field(page, "pageInfo", "endCursor")}), *path)
-            rows += self.field(page, "nodes")
+            rows += self.rows(page, "nodes")
         return rows
 
     # ---- reading ----------------------------------------------------------------------------------------
 
     def _tracks(self, fulfilment: Json) -> list[tuple[str, str]]:
-        rows = [(self.field(row, "number"), row.get("url")) for row in self.field(fulfilment, "trackingInfo")]
-        return [(str(number), str(url or "")) for number, url in rows if number]
+        found = self.rows(fulfilment, "trackingInfo")
+        rows = [(self.text(row, "number", null=""), self.text(row, "url", absent="")) for row in found]
+        return [(number, url) for number, url in rows if number]
 
     def _company_of(self, fulfilment: Json) -> str:
-        return next((str(row["company"]) for row in fulfilment["trackingInfo"] if row.get("company")), "")
+        names = [self.text(row, "company", absent="") for row in self.rows(fulfilment, "trackingInfo")]
+        return next(filter(None, names), "")
 
     def _obstacle(self, order: Json, parts: Sequence[Json], ready: bool) -> Exception | None:
         """Why nothing may be written now. parts: fulfilment orders. ready: some of them can go."""
@@ -57,13 +59,13 @@ class Fulfilments(OAuth):
             return Rejected("the order is cancelled at Shopify; nothing is to be sent")
         if order.get("displayFinancialStatus") == "REFUNDED":
             return Rejected("the order is refunded at Shopify; nothing is to be sent")
-        states = {str(self.field(part, "status")) for part in parts}
+        states = {self.text(part, "status") for part in parts}
         if not ready and "ON_HOLD" in states:
-            holds = {str(self.field(one, "reason")) for part in parts for one in self.field(part, "fulfillmentHolds")}
+            holds = {self.text(one, "reason") for part in parts for one in self.rows(part, "fulfillmentHolds")}
             why = ", ".join(sorted(holds)).replace("_", " ").lower() or "no reason given"
             return NotReady(f"Shopify holds the order back ({why}); release it there")
         if not ready and "SCHEDULED" in states:
-            dates = [part.get("fulfillAt") for part in parts if part["status"] == "SCHEDULED"]
+            dates = [self.text(part, "fulfillAt", absent="") for part in parts if part["status"] == "SCHEDULED"]
             when = min(filter(None, dates), default="later")
             return NotReady(f"Shopify has the order scheduled for {when}; mark it as ready there to send it now")
         return None
@@ -73,13 +75,13 @@ class Fulfilments(OAuth):
         rows: list[tuple[str, str, dict[str, Json]]] = []
         lines: dict[str, Line] = {}
         for part in ready:
-            id = str(self.field(part, "id"))
+            id = self.text(part, "id")
             page = self.field(self._ask(gql.LINES, {"id": id}), "fulfillmentOrder", "lineItems")
             for row in self._pages(page, gql.LINES, id, "fulfillmentOrder", "lineItems"):
-                key, left = gql.tail(str(self.field(row, "lineItem", "id"))), int(self.field(row, "remainingQuantity"))
-                known = lines.get(key, Line(key, 0, 0, row.get("sku") or ""))
-                lines[key] = Line(key, known.quantity + int(row["totalQuantity"]), known.left + left, known.sku)
-                rows.append((id, key, {"id": self.field(row, "id"), "quantity": left}))
+                key, left = gql.tail(self.text(row, "lineItem", "id")), self.count(row, "remainingQuantity")
+                known = lines.get(key, Line(key, 0, 0, self.text(row, "sku", absent="")))
+                lines[key] = Line(key, known.quantity + self.count(row, "totalQuantity"), known.left + left, known.sku)
+                rows.append((id, key, {"id": self.text(row, "id"), "quantity": left}))
         chosen: dict[str, list[dict[str, Json]]] = {}
         try:
             wanted = self.parts(parcel, list(lines.values()))
@@ -109,10 +111,10 @@ class Fulfilments(OAuth):
         contents = self._contents(first, ready) if first.items else {}
         places: dict[str, list[dict[str, Json]]] = {}
         for part in ready:
-            id, location = str(self.field(part, "id")), self.field(part, "assignedLocation", "location")
+            id, location = self.text(part, "id"), self.field(part, "assignedLocation", "location")
             if not first.items or id in contents:
                 named = {"fulfillmentOrderLineItems": contents[id]} if first.items else {}
-                place = str(self.field(location, "id")) if location else id
+                place = self.text(location, "id") if location else id
                 places.setdefault(place, []).append({"fulfillmentOrderId": id, **named})
         tracks = [(parcel.tracking_number, parcel.tracking_url) for parcel in parcels]
         more = {
@@ -147,7 +149,7 @@ class Fulfilments(OAuth):
     def _update(self, fulfilment: Json, company: str, tracks: Tracks) -> dict[str, Json]:
         """All of a fulfilment's tracking anew; the carrier that stands there stays."""
         return {
-            "fulfillmentId": str(self.field(fulfilment, "id")),
+            "fulfillmentId": self.text(fulfilment, "id"),
             "trackingInfoInput": self._tracking(self._company_of(fulfilment) or company, tracks),
             "notifyCustomer": self.flag("notify_buyer"),
         }
@@ -158,9 +160,9 @@ class Fulfilments(OAuth):
         payloads = [self.field(data, f"w{place}") for place in range(len(steps))]
         if None in payloads:
             raise OutcomeUnknown("Shopify does not say what became of the number")
-        errors = [str(self.field(one, "message")) for payload in payloads for one in self.rows(payload, "userErrors")]
+        errors = [self.text(one, "message") for payload in payloads for one in self.rows(payload, "userErrors")]
         if errors:
             raise gql.refused(errors, partly=any(not payload["userErrors"] for payload in payloads))
-        ids = [str(self.field(payload, "fulfillment", "id")) for payload in payloads]
+        ids = [self.text(payload, "fulfillment", "id") for payload in payloads]
         tracks = [track for payload in payloads for track in self._tracks(payload["fulfillment"])]
         return {tracking_key(number) for number, _ in tracks}, ids[0]

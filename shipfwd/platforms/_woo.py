@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from shipfwd.errors import AuthFailed, ConfigError, NumberNotAccepted, OrderNotFound, Rejected
+from shipfwd.errors import AuthFailed, ConfigError, NotUnderstood, NumberNotAccepted, OrderNotFound, Rejected
 from shipfwd.models import Line, Reply
+from shipfwd.platforms._fields import Fields
 from shipfwd.platforms.base import host
 
 DAY = 86400.0
@@ -78,29 +79,36 @@ def metas(rows: Any, key: str) -> list[Any]:
     return [row.get("value") for row in dicts(rows) if row.get("key") == key]
 
 
+def word_of(value: Any) -> str:
+    """A meta field's text. Raises NotUnderstood where a plugin keeps something else there."""
+    if isinstance(value, bool | list | dict) and value:
+        raise NotUnderstood("the shop shows a tracking number that is no word")
+    return str(value or "")
+
+
 def joined(values: Sequence[Any]) -> list[str]:
     """The words of a field that holds several, joined by commas."""
-    return [word.strip() for value in values for word in re.split("[,;\n]", str(value or "")) if word.strip()]
+    return [word.strip() for value in values for word in re.split("[,;\n]", word_of(value)) if word.strip()]
 
 
 def number_of(fulfillment: Any) -> str:
-    return "".join(str(value) for value in metas(fulfillment.get("meta_data"), NUMBER)[:1])
+    return "".join(word_of(value) for value in metas(fulfillment.get("meta_data"), NUMBER)[:1])
 
 
-def lines_of(order: Mapping[str, Any], fulfillments: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
+def lines_of(reads: Fields, order: Mapping[str, Any], fulfillments: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
     """The order's lines, and how many of each no fulfilled fulfillment has; half a piece is one."""
     gone: dict[str, float] = {}
     for one in fulfillments:
         for items in metas(one.get("meta_data"), "_items") if one.get("status") == "fulfilled" else ():
             for item in dicts(items):
                 id = str(item.get("item_id"))
-                gone[id] = gone.get(id, 0) + float(item.get("qty") or 0)
+                gone[id] = gone.get(id, 0) + reads.amount(item, "qty", absent=0)
     lines = []
     for line in dicts(order.get("line_items")):
-        id, many = str(line.get("id")), float(line.get("quantity") or 0)
+        id, many = str(reads.count(line, "id")), reads.amount(line, "quantity", absent=0)
         if many > 0:
             left = max(0, math.ceil(many - gone.get(id, 0)))
-            lines.append(Line(id, math.ceil(many), left, str(line.get("sku") or "")))
+            lines.append(Line(id, math.ceil(many), left, reads.text(line, "sku", absent="")))
     return tuple(lines)
 
 

@@ -40,7 +40,7 @@ class Trackings(Platform):
         carrier = self._carrier(parcel, mode, order)
         address = self._address(seen) if mode == "ast" else order
         data = self.post(TRACKINGS[mode], address, json={"tracking_number": parcel.tracking_number, **carrier}).data
-        number, entry = str(self.field(data, "tracking_number") or ""), str(self.field(data, "tracking_id") or "")
+        number, entry = self.text(data, "tracking_number", null=""), self.text(data, "tracking_id", null="")
         if (landed := _order_of(data)) and landed != order:
             raise Rejected(self._taken_back(mode, landed, entry))
         if "tracking_provider" in carrier and not data.get("tracking_provider"):

@@ -101,7 +101,7 @@ class Allegro(OAuth):
         return self.check()
 
     def check(self) -> str:
-        return str(self.field(self.get("/me").data, "id"))
+        return self.text(self.get("/me").data, "id")
 
     def preflight(self, parcel: Parcel) -> None:
         if parcel.key.startswith("AD") or parcel.carrier == "allegro-one":
@@ -125,9 +125,9 @@ class Allegro(OAuth):
         if parcel.items:  # whole lines: Allegro knows no quantities here
             body["lineItems"] = [{"id": line.id} for line, _ in self.parts(parcel, seen.lines, shared=True)]
         row = self.post(f"{ORDER}/shipments", order, json=body, headers=JSON, operation="shipments").data
-        if tracking_key(str(self.field(row, "waybill"))) != parcel.key:
+        if tracking_key(self.text(row, "waybill")) != parcel.key:
             raise NotUnderstood("Allegro accepted the number and answered with another one")
-        return [Receipt(parcel.id, remote_id=str(row.get("id", "")))]
+        return [Receipt(parcel.id, remote_id=self.text(row, "id", absent=""))]
 
     def mark_sent(self, order: str, seen: Seen) -> None:
         how: dict[str, Any] = {"headers": JSON, "repeatable": True, "expect": "empty", "accept": (409,)}
@@ -162,22 +162,25 @@ class Allegro(OAuth):
         return None
 
     def _seen(self, form: Any, shipments: Any) -> Seen:
-        status, fulfilment = self.field(form, "status"), form.get("fulfillment") or {}
-        state, provider = fulfilment.get("status", ""), (fulfilment.get("provider") or {}).get("id")
+        status, state = self.text(form, "status"), self.text(form, "fulfillment", "status", absent="")
+        provider, revision = (
+            self.text(form, "fulfillment", "provider", "id", absent=""),
+            self.text(form, "revision", absent=""),
+        )
         kind, words = next((MEANS[word] for word in (state, provider, status) if word in MEANS), (None, ""))
         if kind is None and status != "READY_FOR_PROCESSING":
             kind, words = NotUnderstood, f"Allegro shows the order as '{status}', a word that shipfwd does not know"
         lines = []
-        for row in form.get("lineItems") or []:
-            count, external = int(self.field(row, "quantity")), self.field(row, "offer").get("external") or {}
-            lines.append(Line(str(self.field(row, "id")), count, count, external.get("id", "")))
+        for row in self.rows(form, "lineItems", absent=()):
+            count, sku = self.count(row, "quantity"), self.text(row, "offer", "external", "id", absent="")
+            lines.append(Line(self.text(row, "id"), count, count, sku))
         return Seen(
-            numbers=tuple(str(self.field(row, "waybill")) for row in shipments),
+            numbers=tuple(self.text(row, "waybill") for row in shipments),
             sent=state in ("SENT", "READY_FOR_PICKUP", "PICKED_UP", "RETURNED"),
             state=state if status == "READY_FOR_PROCESSING" else status,
             refusal=kind(words) if kind else None,
             lines=tuple(lines),
-            more={"checkoutForm.revision": form["revision"]} if form.get("revision") else {},
+            more={"checkoutForm.revision": revision} if revision else {},
         )
 
     def _carrier(self, parcel: Parcel) -> str:
@@ -185,7 +188,7 @@ class Allegro(OAuth):
         code, listed = self.carrier_code(parcel), self.cache.get("carriers")
         if not listed:
             answer = self.get("/order/carriers", operation="carriers").data
-            listed = [str(self.field(row, "id")) for row in self.field(answer, "carriers")]
+            listed = [self.text(row, "id") for row in self.rows(answer, "carriers")]
             self.cache.put("carriers", listed, DAY)
         if code in listed:
             return code

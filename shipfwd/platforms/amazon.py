@@ -110,7 +110,7 @@ class Amazon(OAuth):
         if len(written) == 1:
             return super().seen_again(written)
         page = self._search(min(written.values()) - timedelta(minutes=2), operation="searchOrders")
-        found = {str(self.field(row, "orderId")): self._seen(row) for row in page}
+        found = {self.text(row, "orderId"): self._seen(row) for row in page}
         for order, at in written.items():
             if order not in found and (self.now() - at).total_seconds() >= self.proof_seconds:
                 try:
@@ -131,10 +131,11 @@ class Amazon(OAuth):
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         """The same package again, with the items that it has there."""
         for package in seen.more.get("packages", ()):
-            reference, there = str(self.field(package, "packageReferenceId")), str(package.get("trackingNumber", ""))
+            reference = self.text(package, "packageReferenceId")
+            there = self.text(package, "trackingNumber", absent="")
             if reference.isdecimal() and (reference == parcel.remote_id or tracking_key(there) == parcel.key):
-                rows = self.field(package, "packageItems")
-                items = [(self.field(row, "orderItemId"), self.field(row, "quantity")) for row in rows]
+                rows = self.rows(package, "packageItems")
+                items = [(self.text(row, "orderItemId"), self.count(row, "quantity")) for row in rows]
                 return self._confirm(order, replace(parcel, tracking_number=number), reference, items)
         raise Rejected(
             f"Amazon shows no package of ours with {parcel.tracking_number}; if it is there later, run this again, "
@@ -148,25 +149,28 @@ class Amazon(OAuth):
         """Orders that were changed since then: the first `size` of them."""
         params = {"lastUpdatedAfter": stamp(since), "marketplaceIds": self.values["marketplace_id"], **DATA}
         params |= {"fulfilledBy": "MERCHANT", "maxResultsPerPage": str(size)}
-        return self.field(self.get(ORDERS, params=params, operation=operation).data, "orders")
+        return self.rows(self.get(ORDERS, params=params, operation=operation).data, "orders")
 
     def _seen(self, row: Any) -> Seen:
-        fulfilment = self.field(row, "fulfillment")
-        state = str(self.field(fulfilment, "fulfillmentStatus"))
+        state = self.text(row, "fulfillment", "fulfillmentStatus")
         kind, words = MEANS.get(state, (None, ""))
-        if fulfilment.get("fulfilledBy") == "AMAZON":
+        if self.text(row, "fulfillment", "fulfilledBy", absent="") == "AMAZON":
             kind, words = NotOurs, "Amazon's own warehouse sends this order (FBA)"
         elif kind is None and state not in ("UNSHIPPED", "PARTIALLY_SHIPPED", "SHIPPED"):
             kind, words = NotUnderstood, f"Amazon shows the order as '{state}', a word that shipfwd does not know"
         lines = []
-        for item in self.field(row, "orderItems"):
-            count, so_far = int(self.field(item, "quantityOrdered")), item.get("fulfillment") or {}
-            left = int(so_far.get("quantityUnfulfilled", count - so_far.get("quantityFulfilled", 0)))
-            sku = str((item.get("product") or {}).get("sellerSku") or "")
-            lines.append(Line(str(self.field(item, "orderItemId")), count, left, sku))
-        packages = row.get("packages") or []
+        for item in self.rows(row, "orderItems"):
+            count, gone = (
+                self.count(item, "quantityOrdered"),
+                self.count(item, "fulfillment", "quantityFulfilled", absent=0),
+            )
+            left = self.count(item, "fulfillment", "quantityUnfulfilled", absent=max(0, count - gone))
+            sku = self.text(item, "product", "sellerSku", absent="")
+            lines.append(Line(self.text(item, "orderItemId"), count, left, sku))
+        packages = self.rows(row, "packages", absent=())
+        numbers = [self.text(one, "trackingNumber", absent="") for one in packages]
         return Seen(
-            numbers=tuple(str(one["trackingNumber"]) for one in packages if one.get("trackingNumber")),
+            numbers=tuple(filter(None, numbers)),
             sent=state == "SHIPPED",
             state=state,
             refusal=kind(words) if kind else None,

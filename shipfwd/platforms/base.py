@@ -20,11 +20,11 @@ from shipfwd.errors import (
     AuthFailed,
     CarrierNotAccepted,
     ConfigError,
-    NotUnderstood,
     NumberNotAccepted,
     Rejected,
 )
 from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Request, Seen, Setting
+from shipfwd.platforms._fields import Fields
 
 
 class Wire(Protocol):
@@ -103,7 +103,7 @@ class Tools:
     tell: Callable[[str], None]
 
 
-class Platform:
+class Platform(Fields):
     """One kind of sales channel. Subclasses declare first, then implement; unknown words raise, nothing is guessed."""
 
     # What it is
@@ -309,25 +309,6 @@ class Platform:
                 raise Rejected(f"{self.title} has {line.left} of item '{word}' left to ship, not {count}")
             chosen[line.id] = (line, count)
         return list(chosen.values())
-
-    def field(self, data: Any, *path: str | int) -> Any:
-        """data[path[0]][path[1]]…; raises NotUnderstood naming the first step that is not there."""
-        for depth, step in enumerate(path):
-            try:
-                if isinstance(step, int) != isinstance(data, list):
-                    raise KeyError(step)
-                data = data[step]
-            except (KeyError, IndexError, TypeError):
-                missing = ".".join(str(part) for part in path[: depth + 1])
-                raise NotUnderstood(f"{self.title} answered without '{missing}'") from None
-        return data
-
-    def rows(self, data: Any, *path: str | int) -> list[Any]:
-        """The list at data[path…]; raises NotUnderstood where something else stands."""
-        found = self.field(data, *path)
-        if not isinstance(found, list):
-            raise NotUnderstood(f"{self.title} answered without a list in '{'.'.join(map(str, path))}'")
-        return found
 
     def url(self, path: str, *parts: str, base: str = "base_url") -> str:
         """The setting `base` plus `path`, whose {} take the parts percent-encoded."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from shipfwd.errors import AuthFailed, ConfigError, NotUnderstood, OrderNotFound, Rejected, Throttled
 from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Seen, Setting, tracking_key
-from shipfwd.platforms._bigcommerce import CARRIERS, SENT, contents, refusal, said
+from shipfwd.platforms._bigcommerce import CARRIERS, SENT, refusal, said
 from shipfwd.platforms.base import Platform
 
 ORDERS, ORDER, SHIPMENTS = "/v2/orders", "/v2/orders/{}", "/v2/orders/{}/shipments"
@@ -67,7 +67,7 @@ class BigCommerce(Platform):
         found = {}
         for order in orders:
             form = self.get(ORDER, order, accept=(404,))
-            if form.status == 200 and str(self.field(form.data, "id")) == order:
+            if form.status == 200 and self.text(form.data, "id") == order:
                 found[order] = self._seen(form.data, self._rows(SHIPMENTS, order))
         return found
 
@@ -87,9 +87,9 @@ class BigCommerce(Platform):
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         for row in seen.more["rows"]:
-            old = str(row.get("tracking_number") or "")
+            old = self.text(row, "tracking_number", absent="")
             if tracking_key(old) == parcel.key:
-                link = str(row.get("tracking_link") or "").replace(old, number)
+                link = self.text(row, "tracking_link", absent="").replace(old, number)
                 given = {"tracking_number": number, **({"tracking_link": link} if link else {})}
                 return self._change(order, row, replace(parcel, tracking_number=number), given)
         raise Rejected(f"the order does not show {parcel.tracking_number} any more")
@@ -124,16 +124,16 @@ class BigCommerce(Platform):
                 break
             if not isinstance(reply.data, list) or not reply.data:
                 raise NotUnderstood("BigCommerce answered without a list; an empty one comes as 204")
-            rows += reply.data
+            rows += self.rows(reply.data)
         return rows
 
     def _seen(self, form: Any, rows: list[Any]) -> Seen:
-        status = int(self.field(form, "status_id"))
-        numbers = [str(self.field(row, "tracking_number") or "") for row in rows]
+        status = self.count(form, "status_id")
+        numbers = [self.text(row, "tracking_number", null="") for row in rows]
         return Seen(
             numbers=tuple(number for number in numbers if number),
             sent=status in SENT,
-            state=str(form.get("status") or status),
+            state=self.text(form, "status", absent="") or str(status),
             refusal=refusal(form, status),
             more={"rows": rows, "bare": [row for row, number in zip(rows, numbers, strict=True) if not number]},
         )
@@ -142,19 +142,24 @@ class BigCommerce(Platform):
         """What can be shipped of the order now, and each line's address; what is digital or fetched has none."""
         lines, address = [], {}
         for row in self._rows(ORDER + "/products", order):
-            id, many, to = (self.field(row, name) for name in ("id", "quantity", "order_address_id"))
-            if to and row.get("type", "physical") == "physical":
-                gone = int(self.field(row, "quantity_shipped")) + int(row.get("quantity_refunded") or 0)
-                lines.append(Line(str(id), int(many), max(0, int(many) - gone), str(row.get("sku") or "")))
-                address[str(id)] = int(to)
+            id, many, to = (self.count(row, name) for name in ("id", "quantity", "order_address_id"))
+            if to and self.text(row, "type", absent="physical") == "physical":
+                gone = self.count(row, "quantity_shipped") + self.count(row, "quantity_refunded", absent=0)
+                lines.append(Line(str(id), many, max(0, many - gone), self.text(row, "sku", absent="")))
+                address[str(id)] = to
         return lines, address
+
+    def _contents(self, shipment: Any) -> dict[str, int]:
+        """Line → how many of it lie in a shipment."""
+        rows = self.rows(shipment, "items", absent=())
+        return {self.text(row, "order_product_id"): self.count(row, "quantity", absent=0) for row in rows}
 
     def _bare(self, parcel: Parcel, lines: Sequence[Line], seen: Seen) -> Any:
         """The shipment without a number that this parcel is, or None. Raises Rejected where that is not certain."""
         bare = seen.more["bare"]
         if parcel.items:
             wanted = {line.id: count for line, count in self.parts(parcel, lines, shared=True)}
-            return next((row for row in bare if contents(row) == wanted), None)
+            return next((row for row in bare if self._contents(row) == wanted), None)
         if len(bare) == 1 and not any(line.left for line in lines):
             return bare[0]
         if bare:
@@ -178,10 +183,10 @@ class BigCommerce(Platform):
 
     def _change(self, order: str, row: Any, parcel: Parcel, given: Mapping[str, str]) -> Receipt:
         """Put another number on a shipment; the same again changes nothing."""
-        id = str(self.field(row, "id"))
+        id = self.text(row, "id")
         return self._receipt(parcel, self.put(SHIPMENTS + "/{}", order, id, json=given, repeatable=True))
 
     def _receipt(self, parcel: Parcel, reply: Reply) -> Receipt:
-        if tracking_key(str(self.field(reply.data, "tracking_number") or "")) != parcel.key:
+        if tracking_key(self.text(reply.data, "tracking_number", null="")) != parcel.key:
             raise NotUnderstood("BigCommerce accepted the number and answered with another one")
-        return Receipt(parcel.id, remote_id=str(self.field(reply.data, "id")))
+        return Receipt(parcel.id, remote_id=self.text(reply.data, "id"))

@@ -108,9 +108,9 @@ class EBay(OAuth):
     def check(self) -> str:
         since = f"{self.now() - TWO_YEARS:%Y-%m-%dT%H:%M:%S}.000Z"
         data = self.get(ORDERS, params={"filter": f"creationdate:[{since}..]", "limit": "1"}).data
-        if not self.field(data, "total"):
+        if not self.count(data, "total"):
             raise NotReady("eBay takes the login, but only an order names the seller: check again after the first sale")
-        return str(self.field(data, "orders", 0, "sellerId"))
+        return self.text(data, "orders", 0, "sellerId")
 
     def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
         found = {}
@@ -133,7 +133,7 @@ class EBay(OAuth):
         try:
             reply = self.post(FULFILMENTS, order, json=body, expect="maybe")
         except Unclear as refusal:
-            there = [str(row.get(NUMBER, "")) for row in self._fulfilments(order)]
+            there = [self.text(row, NUMBER, absent="") for row in self._fulfilments(order)]
             if parcel.key not in map(tracking_key, there):
                 raise Rejected(f"{refusal}, and does not show the number: look at the order in Seller Hub") from None
             return [Receipt(parcel.id, parcel.tracking_number)]
@@ -163,28 +163,28 @@ class EBay(OAuth):
 
     def _fulfilments(self, order: str) -> list[Any]:
         data = self.get(FULFILMENTS, order).data
-        return list(self.field(data, "fulfillments")) if self.field(data, "total") else []
+        return self.rows(data, "fulfillments") if self.count(data, "total") else []
 
     def _seen(self, order: Any, rows: Sequence[Any]) -> Seen:
-        numbered = [row for row in rows if row.get(NUMBER)]
+        numbered = [row for row in rows if self.text(row, NUMBER, absent="")]
         gone: Counter[str] = Counter()
-        for item in (item for row in numbered for item in row.get("lineItems") or []):
-            gone[str(self.field(item, "lineItemId"))] += item.get("quantity") or 1
+        for item in (item for row in numbered for item in self.rows(row, "lineItems", absent=())):
+            gone[self.text(item, "lineItemId")] += self.count(item, "quantity", absent=0) or 1
         lines = []
-        for row in self.field(order, "lineItems"):
-            id, count = str(self.field(row, "lineItemId")), int(self.field(row, "quantity"))
-            lines.append(Line(id, count, max(0, count - gone[id]), row.get("sku") or ""))
-        numbers, state = tuple(str(row[NUMBER]) for row in numbered), str(self.field(order, "orderFulfillmentStatus"))
+        for row in self.rows(order, "lineItems"):
+            id, count = self.text(row, "lineItemId"), self.count(row, "quantity")
+            lines.append(Line(id, count, max(0, count - gone[id]), self.text(row, "sku", absent="")))
+        numbers, state = tuple(self.text(row, NUMBER) for row in numbered), self.text(order, "orderFulfillmentStatus")
         return Seen(numbers, state == "FULFILLED", state, self._objection(order), tuple(lines))
 
     def _objection(self, order: Any) -> Exception | None:
         """Why nothing may be written, or None."""
-        cancel = str(self.field(order, "cancelStatus", "cancelState"))
-        paid = str(self.field(order, "orderPaymentStatus"))
+        cancel = self.text(order, "cancelStatus", "cancelState")
+        paid = self.text(order, "orderPaymentStatus")
         for word in (cancel, paid):
             if word in MEANS:
                 return MEANS[word][0](MEANS[word][1])
-        requests = order["cancelStatus"].get("cancelRequests") or [{}]
+        requests = self.rows(order, "cancelStatus", "cancelRequests", absent=()) or [{}]
         if cancel == "IN_PROGRESS" and any(one.get("cancelRequestState") != "REJECTED" for one in requests):
             return NotReady("a request to cancel the order is open at eBay: accept or reject it there")
         if cancel not in ("NONE_REQUESTED", "IN_PROGRESS") or paid not in ("PAID", "PARTIALLY_REFUNDED"):

@@ -86,7 +86,7 @@ class Erli(Platform):
         return {"Authorization": f"Bearer {self.secret('api_key')}"}
 
     def check(self) -> str:
-        return str(self.field(self.get("/me").data, "id"))
+        return self.text(self.get("/me").data, "id")
 
     def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
         found = {}
@@ -99,11 +99,11 @@ class Erli(Platform):
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
         (parcel,) = parcels
         reply = self.post(PARCELS, json=[{**self._sent(parcel, parcel.tracking_number), "orderId": order}])
-        row = self.field(reply.data, 0)
-        if error := row.get("error") if isinstance(row, dict) else None:
-            raise self._meaning(self.field(error, 0))
-        number = str(row.get("trackingNumber", "")) if self.field(row, "orderId") == order else ""
-        return [Receipt(parcel.id, str(self.field(row, "id")), confirmed=tracking_key(number) == parcel.key)]
+        row = self.table(reply.data, 0)
+        if errors := self.rows(row, "error", absent=()):
+            raise self._meaning(errors[0])
+        number = self.text(row, "trackingNumber", absent="") if self.text(row, "orderId") == order else ""
+        return [Receipt(parcel.id, self.text(row, "id"), confirmed=tracking_key(number) == parcel.key)]
 
     def mark_sent(self, order: str, seen: Seen) -> None:
         """Setting the status that it has changes nothing, so a repeat is harmless."""
@@ -116,7 +116,7 @@ class Erli(Platform):
                 f"shipfwd did not put {parcel.tracking_number} there and has no id for it; change it at {where}"
             )
         row = self.patch(PARCEL, parcel.remote_id, json=self._sent(parcel, number), repeatable=True).data
-        if tracking_key(str(self.field(row, "trackingNumber"))) != tracking_key(number):
+        if tracking_key(self.text(row, "trackingNumber")) != tracking_key(number):
             raise NotUnderstood("Erli accepted the new number and answered with another one")
         return Receipt(parcel.id, parcel.remote_id)
 
@@ -146,13 +146,13 @@ class Erli(Platform):
         return {"vendor": vendor, **state, "trackingNumber": number}
 
     def _seen(self, row: Any) -> Seen:
-        status, state = str(self.field(row, "status")), str(self.field(row, "sellerStatus"))
-        number = (row.get("deliveryTracking") or {}).get("trackingNumber")
+        status, state = self.text(row, "status"), self.text(row, "sellerStatus")
+        number = self.text(row, "deliveryTracking", "trackingNumber", absent="")
         kind, words = STATES.get("cancelled" if state == "canceled" else status, (None, ""))
         if kind is None and status != "purchased":
             kind, words = NotUnderstood, f"Erli shows the order as '{status}', a word that shipfwd does not know"
         return Seen(
-            numbers=(str(number),) if number else (),
+            numbers=(number,) if number else (),
             sent=state in LATER,
             state=state,
             refusal=kind(words) if kind else None,

@@ -98,7 +98,7 @@ class Etsy(OAuth):
         return self.check()
 
     def check(self) -> str:
-        shop, wanted = str(self.field(self.get("/v3/application/users/me").data, "shop_id")), self.values["shop_id"]
+        shop, wanted = self.text(self.get("/v3/application/users/me").data, "shop_id"), self.values["shop_id"]
         if shop != wanted:
             right = f"shipfwd integration edit NAME --set shop_id={shop}"
             raise ConfigError(f"this login belongs to shop {shop} and shop_id says {wanted}; {right}")
@@ -127,7 +127,7 @@ class Etsy(OAuth):
         receipt = self.get(RECEIPT, self.values["shop_id"], order).data if refused else reply.data
         rows = [row for row in self.rows(receipt, "shipments") if tracking_key(self._code(row)) == parcel.key]
         if rows:
-            return [Receipt(parcel.id, str(rows[-1].get("receipt_shipping_id") or ""))]
+            return [Receipt(parcel.id, self.text(rows[-1], "receipt_shipping_id", absent=""))]
         if refused:
             raise Rejected("Etsy refuses the number for the state that the order is in: look at it in Shop Manager")
         raise Rejected(
@@ -153,10 +153,10 @@ class Etsy(OAuth):
 
     def _code(self, row: Any) -> str:
         """A shipment's number; "" where it was marked as shipped without one."""
-        return str(self.field(row, "tracking_code") or "")
+        return self.text(row, "tracking_code", null="")
 
     def _seen(self, receipt: Any) -> Seen:
-        state, paid = str(self.field(receipt, "status")).lower(), self.field(receipt, "is_paid")
+        state, paid = self.text(receipt, "status").lower(), self.field(receipt, "is_paid")
         kind, words = MEANS.get(state) or (None if paid else MEANS["open"]) or (None, "")
         if kind is None and state not in ("paid", "completed", "partially refunded"):
             kind, words = NotUnderstood, f"Etsy shows the order as '{state}', a word that shipfwd does not know"

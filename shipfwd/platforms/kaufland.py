@@ -94,7 +94,7 @@ class Kaufland(Platform):
         return {"Shop-Timestamp": stamp, "Shop-Signature": signature}
 
     def check(self) -> str:
-        there, wanted = self.field(self.get("/info/storefront").data, "data"), self.values.get("storefront")
+        there, wanted = self.words(self.get("/info/storefront").data, "data"), self.values.get("storefront")
         if wanted and wanted not in there:
             raise ConfigError(f"this seller has no storefront '{wanted}' at Kaufland; there are {', '.join(there)}")
         return host(self.values["base_url"])
@@ -149,13 +149,14 @@ class Kaufland(Platform):
         if not 400 <= reply.status < 500 or not isinstance(reply.data, dict):
             return None
         problem = str(reply.data.get("type") or "").rpartition("/")[2]
-        rows = [row for row in reply.data.get("errors") or [] if isinstance(row, dict)]
+        errors = reply.data.get("errors")
+        rows = [row for row in errors if isinstance(row, dict)] if isinstance(errors, list) else []
         said = "; ".join(f"{row.get('field')}: {row.get('message')}" for row in rows) or reply.data.get("message")
         if problem == "duplicate-action" and reply.url.endswith("/send"):
             return _SentBefore(f"Kaufland says that it was sent before, and {UNSEEN}")
         if reply.status == 404 and not any(f"/{word}" in reply.url for word in ("orders", "order-units", "shipments")):
             return ConfigError(f"Kaufland has no such address ({said}); base_url ends in /v2")
-        for word in (problem, *(row.get("field") for row in rows), "not-found" if reply.status == 404 else ""):
+        for word in (problem, *(str(row.get("field")) for row in rows), "not-found" if reply.status == 404 else ""):
             if word in MEANS:
                 kind, words = MEANS[word]
                 return kind(f"{words} ({said})" if said else words)
@@ -163,11 +164,12 @@ class Kaufland(Platform):
 
     def _seen(self, data: Any) -> Seen:
         units = {}
-        for row in self.field(data, "order_units"):
-            if (status := self.field(row, "status")) != "cancelled":
-                units[str(self.field(row, "id_order_unit"))] = {"status": status, "offer": row.get("id_offer")}
-        states = sorted({str(unit["status"]) for unit in units.values()})
-        storefront, strange = self.field(data, "storefront"), set(states) - READY - SENT
+        for row in self.rows(data, "order_units"):
+            if (status := self.text(row, "status")) != "cancelled":
+                offer = self.text(row, "id_offer", absent="")
+                units[str(self.count(row, "id_order_unit"))] = {"status": status, "offer": offer}
+        states = sorted({unit["status"] for unit in units.values()})
+        storefront, strange = self.text(data, "storefront"), set(states) - READY - SENT
         refusal: Exception | None = None
         if self.field(data, "fulfillment_type") != "fulfilled_by_merchant":
             refusal = NotOurs("Kaufland's own warehouse sends this order")
@@ -202,8 +204,8 @@ class Kaufland(Platform):
         """Kaufland's name for the parcel's carrier, if it is listed today."""
         listed = self.cache.get("carriers")
         if not listed:
-            rows = self.field(self.get("/carriers").data, "data", "carriers")
-            listed = [str(self.field(row, "name")) for row in rows]
+            rows = self.rows(self.get("/carriers").data, "data", "carriers")
+            listed = [self.text(row, "name") for row in rows]
             self.cache.put("carriers", listed, 86400)
         given = self.tools.carrier_map.get(parcel.carrier) or self.carriers.get(parcel.carrier)
         word = (given or parcel.carrier_name or self.carrier_code(parcel)).casefold()

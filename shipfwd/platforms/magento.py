@@ -80,12 +80,12 @@ class Magento(Rest):
     def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
         found: dict[str, list[Any]] = {order: [] for order in orders if "," not in order}  # it would be two
         for row in self._search("/orders", "increment_id", list(found), ORDER):
-            if (name := str(self.field(row, "increment_id"))) in found:
+            if (name := self.text(row, "increment_id")) in found:
                 found[name].append(row)
-        ids = [str(self.field(row, "entity_id")) for rows in found.values() for row in rows]
+        ids = [str(self.count(row, "entity_id")) for rows in found.values() for row in rows]
         shipments: dict[str, list[Any]] = {}
         for row in self._search("/shipments", "order_id", ids, SHIPMENT):
-            shipments.setdefault(str(self.field(row, "order_id")), []).append(row)
+            shipments.setdefault(str(self.count(row, "order_id")), []).append(row)
         return {name: self._seen(name, rows, shipments) for name, rows in found.items() if rows}
 
     def bundle(self, parcel: Parcel) -> str:
@@ -145,7 +145,7 @@ class Magento(Rest):
                 answer = self.post(
                     "/shipment/track", json={"entity": {**entity, "weight": 0, "qty": 1, "description": ""}}
                 )
-                number = str(self.field(answer.data, "track_number"))
+                number = self.text(answer.data, "track_number")
             except PlatformError as error:
                 if not receipts:
                     raise
@@ -154,18 +154,18 @@ class Magento(Rest):
         return receipts
 
     def _seen(self, name: str, orders: Sequence[Any], shipments: Mapping[str, list[Any]]) -> Seen:
-        ids = [str(self.field(order, "entity_id")) for order in orders]
+        ids = [str(self.count(order, "entity_id")) for order in orders]
         if len(ids) > 1:
             several = f"{len(ids)} orders of the shop have the number {name}, with the entity ids {', '.join(ids)}"
             return Seen(refusal=Rejected(f"{several}; ship the right one by hand"))
-        state, own = str(self.field(orders[0], "state")), shipments.get(ids[0], [])
+        state, own = self.text(orders[0], "state"), shipments.get(ids[0], [])
         kind, words = MEANS.get(state, (NotUnderstood, f"the order is '{state}', a state that shipfwd does not know"))
         tracks = self._tracks(own)
         return Seen(
-            numbers=tuple(one["number"] for one in tracks),
+            numbers=tuple(one["number"] for one in tracks if one["number"]),
             sent=state == "complete",
             state=state,
             refusal=None if state in GO else kind(words),
             lines=self._lines(orders[0]),
-            more={"id": ids[0], "shipments": [str(self.field(row, "entity_id")) for row in own], "tracks": tracks},
+            more={"id": ids[0], "shipments": [str(self.count(row, "entity_id")) for row in own], "tracks": tracks},
         )

@@ -24,7 +24,7 @@ from typing import Any
 
 from shipfwd.errors import AuthFailed, NotReady, NotUnderstood, NumberNotAccepted, OrderNotFound, Rejected, UsageError
 from shipfwd.models import Parcel, Receipt, Seen, Setting, tracking_key
-from shipfwd.platforms._presta import DAY, PAGE, Webservice, errors_of, numbers_of, parsed, told
+from shipfwd.platforms._presta import DAY, PAGE, Webservice, errors_of, parsed, told
 
 FIELD = 64  # characters of a row's tracking_number
 ROW = "/api/order_carriers/{}"
@@ -85,18 +85,18 @@ class PrestaShop(Webservice):
         key = self.values["order_key"]
         found: dict[str, list[Any]] = {order: [] for order in orders if re.fullmatch(ASKABLE[key], order)}
         for one in self._some("orders", key, list(found), "[id,reference,current_state]"):
-            if (name := str(self.field(one, key))) in found:
+            if (name := self.text(one, key)) in found:
                 found[name].append(one)
-        ids = [str(self.field(one, "id")) for ones in found.values() for one in ones]
+        ids = [str(self.count(one, "id")) for ones in found.values() for one in ones]
         rows: dict[str, list[Any]] = {}
         for row in self._some("order_carriers", "id_order", ids, "full"):
-            self.field(row, "tracking_number")
-            rows.setdefault(str(self.field(row, "id_order")), []).append(row)
+            self.numbers_of(row)
+            rows.setdefault(str(self.count(row, "id_order")), []).append(row)
         return {name: self._seen(name, ones, rows) for name, ones in found.items() if ones}
 
     def forward(self, order: str, parcels: Sequence[Parcel], seen: Seen) -> Sequence[Receipt]:
         row = seen.more["rows"][-1]
-        numbers, refused = [row["tracking_number"]], {}
+        numbers, refused = [self.text(row, "tracking_number", absent="")], {}
         for parcel in parcels:
             try:
                 self._joined([*numbers, parcel.tracking_number])
@@ -115,8 +115,8 @@ class PrestaShop(Webservice):
         if not seen.more:
             raise OrderNotFound(f"the shop knows no order '{order}' any more")
         rows, new = seen.more["rows"], tracking_key(number)
-        row = next((row for row in rows if parcel.key in map(tracking_key, numbers_of(row))), rows[-1])
-        kept = [one for one in numbers_of(row) if tracking_key(one) != new]
+        row = next((row for row in rows if parcel.key in map(tracking_key, self.numbers_of(row))), rows[-1])
+        kept = [one for one in self.numbers_of(row) if tracking_key(one) != new]
         put = [number if tracking_key(one) == parcel.key else one for one in kept]
         there = self._write(row, put if number in put else [*put, number])
         return Receipt(parcel.id, str(row["id"]), confirmed=new in there)
@@ -127,7 +127,7 @@ class PrestaShop(Webservice):
         body = {"id_order": seen.more["id"], "id_order_state": state}
         reply = self._send("POST", "/api/order_histories", "order_history", body, accept=(500,))
         if reply.status != 500:
-            if (now := str(self.field(reply.data, "order_history", "id_order_state"))) != state:
+            if (now := self.text(reply.data, "order_history", "id_order_state")) != state:
                 raise NotUnderstood(f"the shop wrote state {now} where {state} was asked for")
         elif not (seen := self.look([order]).get(order, seen)).sent:
             said = told(errors_of(reply)) or "without a word"
@@ -135,11 +135,11 @@ class PrestaShop(Webservice):
 
     def _seen(self, name: str, orders: Sequence[Any], rows: Mapping[str, list[Any]]) -> Seen:
         if len(orders) > 1:
-            ids = ", ".join(str(self.field(one, "id")) for one in orders)
+            ids = ", ".join(self.text(one, "id") for one in orders)
             shared = f"{len(orders)} orders of the shop share the reference {name}, with the ids {ids}"
             return Seen(refusal=Rejected(f"{shared}; put the number on the right one by hand, or use order_key=id"))
-        id, state = str(self.field(orders[0], "id")), str(self.field(orders[0], "current_state"))
-        own = sorted(rows.get(id, ()), key=lambda row: int(self.field(row, "id")))
+        id, state = str(self.count(orders[0], "id")), self.text(orders[0], "current_state")
+        own = sorted(rows.get(id, ()), key=lambda row: self.count(row, "id"))
         flags = self._states(state).get(state)
         refusal: Exception | None = None
         if state in OVER:
@@ -151,7 +151,7 @@ class PrestaShop(Webservice):
         elif state in UNPAID and "paid" not in flags:
             refusal = NotReady(f"the order is {UNPAID[state]} at the shop; it is sent once it is paid")
         return Seen(
-            numbers=tuple(number for row in own for number in numbers_of(row)),
+            numbers=tuple(number for row in own for number in self.numbers_of(row)),
             sent=state == self.values["shipped_state"] or "shipped" in (flags or ()),
             state=state,
             refusal=refusal,
@@ -168,7 +168,7 @@ class PrestaShop(Webservice):
 
     def _write(self, row: dict[str, Any], numbers: Sequence[str]) -> set[str]:
         """Put numbers into a row's field; the keys of those that it shows then."""
-        text, id = self._joined(numbers), str(self.field(row, "id"))
+        text, id = self._joined(numbers), self.text(row, "id")
         whole = bool(self.cache.get("put"))
         if not whole:
             changes = {"id": id, "tracking_number": text}
@@ -177,5 +177,4 @@ class PrestaShop(Webservice):
                 self.cache.put("put", True, 7 * DAY)
         if whole:
             reply = self._send("PUT", ROW, "order_carrier", {**row, "tracking_number": text}, id)
-        self.field(reply.data, "order_carrier", "tracking_number")
-        return set(map(tracking_key, numbers_of(reply.data["order_carrier"])))
+        return set(map(tracking_key, self.numbers_of(self.table(reply.data, "order_carrier"))))

@@ -85,7 +85,7 @@ class Shopify(Fulfilments):
         return {"X-Shopify-Access-Token": self.access_token()}
 
     def check(self) -> str:
-        return str(self.field(self._rights(), "shop", "myshopifyDomain"))
+        return self.text(self._rights(), "shop", "myshopifyDomain")
 
     def look(self, orders: Sequence[str]) -> Mapping[str, Seen]:
         found = {}
@@ -162,8 +162,8 @@ class Shopify(Fulfilments):
         return first and self.renew_access(self.access_token())
 
     def _lacking(self, data: Any) -> str:
-        rows = self.field(data, "currentAppInstallation", "accessScopes")
-        return gql.lacking({str(self.field(row, "handle")) for row in rows})
+        rows = self.rows(data, "currentAppInstallation", "accessScopes")
+        return gql.lacking({self.text(row, "handle") for row in rows})
 
     # ---- the order --------------------------------------------------------------------------------------
 
@@ -171,8 +171,8 @@ class Shopify(Fulfilments):
         """Ids of the orders of this name; 1001 is also #1001 and the other way round, where only one of them is."""
         bare = order.removeprefix("#")
         words = " OR ".join(f"name:{gql.quoted(name)}" for name in (bare, f"#{bare}"))
-        nodes = self.field(self._ask(gql.FIND, {"words": words}), "orders", "nodes")
-        named = [(str(self.field(node, "name")), str(self.field(node, "id"))) for node in nodes]
+        nodes = self.rows(self._ask(gql.FIND, {"words": words}), "orders", "nodes")
+        named = [(self.text(node, "name"), self.text(node, "id")) for node in nodes]
         exact = [id for name, id in named if name == order]
         return exact or [id for name, id in named if name.removeprefix("#") == bare]
 
@@ -185,10 +185,10 @@ class Shopify(Fulfilments):
             if self._may_have_grown():
                 return self._seen(id)
             self._rights()
-        ready = [part for part in parts if {"action": "CREATE_FULFILLMENT"} in self.field(part, "supportedActions")]
-        live = [one for one in self.field(order, "fulfillments") if self.field(one, "status") not in DEAD]
-        states = sorted({str(self.field(part, "status")) for part in parts})
-        state = str(self.field(order, "displayFulfillmentStatus"))
+        ready = [part for part in parts if {"action": "CREATE_FULFILLMENT"} in self.rows(part, "supportedActions")]
+        live = [one for one in self.rows(order, "fulfillments") if self.text(one, "status") not in DEAD]
+        states = sorted({self.text(part, "status") for part in parts})
+        state = self.text(order, "displayFulfillmentStatus")
         return Seen(
             numbers=tuple(number for one in live for number, _ in self._tracks(one)),
             sent=state == "FULFILLED",

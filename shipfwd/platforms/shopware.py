@@ -81,7 +81,7 @@ class Shopware(OAuth):
         rows = self._search([wanted], 2 * len(orders))
         found = {}
         for order in orders:
-            same = [row for row in rows if self.field(row, "orderNumber") == order]
+            same = [row for row in rows if self.text(row, "orderNumber") == order]
             if len(same) > 1:
                 found[order] = Seen(refusal=Rejected(f"{len(same)} orders have the number {order} at the shop"))
             elif same:
@@ -101,7 +101,7 @@ class Shopware(OAuth):
             if now.sent:
                 return
             raise Rejected(f"the shop does not ship a delivery that is '{now.state}': {_first(reply).get('detail')}")
-        if (state := self.field(reply.data, "technicalName")) not in LATER:
+        if (state := self.text(reply.data, "technicalName")) not in LATER:
             raise Rejected(f"the delivery stays '{state}' at the shop though the change was accepted")
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
@@ -127,10 +127,7 @@ class Shopware(OAuth):
 
     def _search(self, filters: list[Any], limit: int) -> list[Any]:
         asked = {"filter": filters, "limit": limit, "associations": LOADED, "includes": INCLUDES}
-        rows = self.field(self.post(SEARCH, json=asked, write=False).data, "data")
-        if not isinstance(rows, list):
-            raise NotUnderstood("Shopware answered without a list of orders")
-        return rows
+        return self.rows(self.post(SEARCH, json=asked, write=False).data, "data")
 
     def _seen(self, row: Any) -> Seen:
         order, delivery = self._state(row), self._delivery(row)
@@ -138,7 +135,7 @@ class Shopware(OAuth):
             unclear = "which of the order's deliveries takes the number is not certain; put it there by hand"
             return Seen(state=order, refusal=Rejected(unclear if row["deliveries"] else "the order has no delivery"))
         state = self._state(delivery)
-        payments = [self._state(one) for one in row.get("transactions") or ()]
+        payments = [self._state(one) for one in self.rows(row, "transactions", absent=())]
         refunded = {one for one in payments if one not in VOID} == {"refunded"}
         over = f"order is {order}" if order in OVER else f"delivery is {state}" if state in OVER else ""
         over = over or ("order is refunded" if refunded else "")
@@ -147,11 +144,11 @@ class Shopware(OAuth):
             sent=state in LATER,
             state=state,
             refusal=Rejected(f"the {over} at the shop; nothing is sent for it") if over else None,
-            more={"delivery": str(self.field(delivery, "id"))},
+            more={"delivery": self.text(delivery, "id")},
         )
 
     def _state(self, row: Any) -> str:
-        return str(self.field(row, "stateMachineState", "technicalName"))
+        return self.text(row, "stateMachineState", "technicalName")
 
     def _codes(self, delivery: Any) -> tuple[str, ...]:
         """Its tracking codes. Strict, because what is misread here would be written back."""
@@ -162,10 +159,11 @@ class Shopware(OAuth):
 
     def _delivery(self, row: Any) -> Any:
         """The primary delivery, or else the only one that is no discount; None when that is not certain."""
-        deliveries = self.field(row, "deliveries") or []
-        if primary := [one for one in deliveries if one.get("id") == (row.get("primaryOrderDeliveryId") or "")]:
+        self.field(row, "deliveries")
+        deliveries, which = self.rows(row, "deliveries", absent=()), self.text(row, "primaryOrderDeliveryId", absent="")
+        if primary := [one for one in deliveries if which and one.get("id") == which]:
             return primary[0]
-        real = [one for one in deliveries if self.field(one, "shippingCosts", "totalPrice") >= 0]
+        real = [one for one in deliveries if not self.text(one, "shippingCosts", "totalPrice").startswith("-")]
         return real[0] if len(real) == 1 else None
 
     # ---- writing ----------------------------------------------------------------------------------------

@@ -125,10 +125,10 @@ class WooCommerce(Trackings):
                 rows[number] = [row for row in self._search(number, fields) if str(row.get("number")) == number]
         elif len(ids) > 1:
             listed = self.get(ORDERS, params={"include": ",".join(ids), "per_page": "100", **fields}).data
-            rows = {str(self.field(row, "id")): [row] for row in self._list(listed, "orders")}
+            rows = {self.text(row, "id"): [row] for row in self._list(listed, "orders")}
         for order in ids:
             if not rows.get(order) and (row := self._one(order, fields)):
-                rows[order] = [row] if str(self.field(row, self.values["order_key"])) == order else []
+                rows[order] = [row] if self.text(row, self.values["order_key"]) == order else []
         for order in orders:
             if len(found := rows.get(order, [])) == 1:
                 seen[order] = self._seen(mode, found[0])
@@ -168,10 +168,14 @@ class WooCommerce(Trackings):
         if mode == "fulfillments":
             if not rows:
                 raise Rejected(f"the order does not show {old} any more")
-            given = {meta["key"]: meta.get("value") for meta in dicts(rows[0]["meta_data"]) if "key" in meta}
+            given = {
+                meta["key"]: meta.get("value")
+                for meta in dicts(rows[0]["meta_data"])
+                if isinstance(meta.get("key"), str)
+            }
             given |= {NUMBER: number, **({"_tracking_url": new.tracking_url} if new.tracking_url else {})}
             given.pop("_date_fulfilled", None)
-            return self._fulfill(new, given, seen, str(self.field(rows[0], "id")))
+            return self._fulfill(new, given, seen, self.text(rows[0], "id"))
         receipt = Receipt(parcel.id) if seen.has(number) else self._add_tracking(new, seen)
         for row in rows:
             self._remove_tracking(mode, seen.more["id"], row["tracking_id"])
@@ -250,8 +254,8 @@ class WooCommerce(Trackings):
             return None
 
     def _seen(self, mode: str, row: Any) -> Seen:
-        order, state, meta = (self.field(row, name) for name in ("id", "status", "meta_data"))
-        more: dict[str, Any] = {"mode": mode, "id": str(order), "number": str(self.field(row, "number")), "row": row}
+        order, state, meta = self.count(row, "id"), self.text(row, "status"), self.field(row, "meta_data")
+        more: dict[str, Any] = {"mode": mode, "id": str(order), "number": self.text(row, "number"), "row": row}
         if mode == "meta":
             more["providers"] = joined(metas(meta, PROVIDER))
             numbers = joined(metas(meta, NUMBER))
@@ -262,7 +266,7 @@ class WooCommerce(Trackings):
             numbers = [one["number"] for one in more["rows"] if one["number"] and one.get("status") == "fulfilled"]
         else:
             rows = [one for items in metas(meta, ITEMS) for one in dicts(items) if one.get("tracking_id")]
-            more["rows"] = [{**one, "number": str(one.get("tracking_number") or "")} for one in rows]
+            more["rows"] = [{**one, "number": self.text(one, "tracking_number", absent="")} for one in rows]
             numbers = [one["number"] for one in more["rows"] if one["number"]]
         refusal: Exception | None = None
         if state in OVER:
@@ -272,9 +276,9 @@ class WooCommerce(Trackings):
         return Seen(
             numbers=tuple(numbers),
             sent=state in (*LATER, self._shipped),
-            state=str(state),
+            state=state,
             refusal=refusal,
-            lines=lines_of(row, more["rows"]) if mode == "fulfillments" else (),
+            lines=lines_of(self, row, more["rows"]) if mode == "fulfillments" else (),
             more=more,
         )
 
@@ -298,7 +302,7 @@ class WooCommerce(Trackings):
         if parcel.tracking_url:
             given["_tracking_url"] = parcel.tracking_url
         drafts = [row for row in seen.more["rows"] if tracking_key(row["number"]) == parcel.key]
-        return self._fulfill(parcel, given, seen, str(self.field(drafts[0], "id")) if drafts else "")
+        return self._fulfill(parcel, given, seen, self.text(drafts[0], "id") if drafts else "")
 
     def _fulfill(self, parcel: Parcel, given: Mapping[str, Any], seen: Seen, which: str) -> Receipt:
         """A new fulfillment, or all of an old one anew."""
@@ -312,4 +316,4 @@ class WooCommerce(Trackings):
         self.field(reply.data, "meta_data")
         seen.more["rows"].append({**reply.data, "number": number_of(reply.data)})  # for `mark_sent` in this run
         shown = tracking_key(number_of(reply.data)) == parcel.key and reply.data.get("status") == "fulfilled"
-        return Receipt(parcel.id, str(self.field(reply.data, "id")), confirmed=shown)
+        return Receipt(parcel.id, self.text(reply.data, "id"), confirmed=shown)

@@ -17,6 +17,7 @@
   const cell = (text, name, small) => {
     const made = document.createElement("td");
     made.className = name;
+    made.setAttribute("role", "cell");
     made.textContent = text;
     if (small) {
       const more = document.createElement("small");
@@ -28,6 +29,7 @@
   const line = (row) => {
     const made = document.createElement("tr");
     made.className = row[STATE];
+    made.setAttribute("role", "row");
     const sign = cell(row[SIGN], "sign");
     sign.title = row[TIP];
     const spoken = document.createElement("span");

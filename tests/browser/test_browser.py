@@ -187,6 +187,21 @@ def test_nothing_but_the_tables_scrolls_sideways(browser, file, width):
     context.close()
 
 
+def test_on_a_telephone_all_of_a_shipment_is_seen_and_it_stays_a_table(browser, file):
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(file.as_uri())
+    row = page.get_by_role("table").nth(1).get_by_role("row").nth(1)
+    assert row.get_by_role("cell").count() == 7  # when it was shipped is left out
+    for name in (".number", ".tracking", ".why"):
+        box = row.locator(name).last.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / "telephone.png", full_page=True)
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_letters_stand_out_from_their_ground(browser, file, scheme):
     """WCAG AA: a contrast of 4.5 for every text that is shown. SHOTS=FOLDER keeps pictures of both."""
