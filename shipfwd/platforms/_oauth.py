@@ -31,7 +31,7 @@ from shipfwd.platforms.base import Platform, Token, host
 
 MARGIN = timedelta(seconds=60)  # an access token that ends sooner is renewed before it is used
 LOGIN = "run: shipfwd integration login"
-_REFUSALS = tuple(status for status in range(400, 500) if status not in (408, 429))
+_REFUSALS = tuple(status for status in range(300, 500) if status not in (408, 429))
 
 
 class OAuth(Platform):
@@ -69,7 +69,7 @@ class OAuth(Platform):
     def device_login(self, path: str) -> None:
         """A person consents on another screen; waits for it and keeps the tokens."""
         started = self._post(path, {"client_id": self.client_id, **self._scope()})
-        if started.status >= 400:
+        if started.status >= 300:
             raise self._refusal(started)
         data = started.data
         form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
@@ -161,7 +161,7 @@ class OAuth(Platform):
 
     def _read(self, reply: Reply, before: Token | None) -> Token:
         """The answer as a login; what it leaves out of a refresh token stays as it was."""
-        if reply.status >= 400:
+        if reply.status >= 300:
             raise self._refusal(reply)
         data, now = reply.data, self.now()
         access, refresh = self.field(data, "access_token"), data.get("refresh_token") or ""
@@ -180,6 +180,8 @@ class OAuth(Platform):
 
     def _refusal(self, reply: Reply) -> ShipfwdError:
         word, where = _word(reply), host(self.values[self.login_base])
+        if reply.status < 400:  # credentials follow nobody
+            return ConfigError(f"{where} redirects; set {self.login_base} to the address that answers")
         if word in ("temporarily_unavailable", "server_error"):
             return Unavailable(f"{where} cannot give a token now ({word})")
         if word in ("invalid_client", "unauthorized_client") or not word and reply.status == 401:

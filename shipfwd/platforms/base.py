@@ -311,7 +311,15 @@ class Platform(Fields):
         return list(chosen.values())
 
     def url(self, path: str, *parts: str, base: str = "base_url") -> str:
-        """The setting `base` plus `path`, whose {} take the parts percent-encoded."""
+        """The setting `base` plus `path`, whose {} take the parts percent-encoded.
+
+        Raises Rejected for what no encoding keeps in its place: on the way, /orders/../x becomes /x.
+        """
+        for part in parts:
+            if part in ("", ".", ".."):
+                raise Rejected(
+                    f"'{part}' is no order number: in an address of {self.title} it would mean another place"
+                )
         return self.values[base].rstrip("/") + path.format(*(quote(part, safe="") for part in parts))
 
     def call(

@@ -32,6 +32,7 @@ from shipfwd.errors import (
     NotUnderstood,
     NumberNotAccepted,
     OrderNotFound,
+    OutcomeUnknown,
     Rejected,
 )
 from shipfwd.models import Parcel, Receipt, Reply, Request, Seen, Setting
@@ -133,7 +134,7 @@ class Kaufland(Platform):
         for unit in fresh:
             body = {"tracking_numbers": ",".join(numbers), "carrier_code": carrier}
             try:
-                self.patch("/order-units/{}/send", unit, json=body, expect="empty")
+                self._done(self.patch("/order-units/{}/send", unit, json=body, expect="empty"))
             except Rejected as error:
                 if not (isinstance(error, _SentBefore) and parcels[0].in_doubt):
                     raise self._refused(error, unit, fresh, seen) from None
@@ -142,7 +143,7 @@ class Kaufland(Platform):
             for unit in units:
                 information = {"tracking_number": number, "carrier_code": carrier}
                 extra = {"id_order_unit": int(unit), "shipment_information": information}
-                self.post("/shipments", json=extra, expect="empty")
+                self._done(self.post("/shipments", json=extra, expect="empty"))
         return [Receipt(parcel.id, confirmed=False) for parcel in parcels]
 
     def explain(self, reply: Reply) -> Exception | None:
@@ -161,6 +162,11 @@ class Kaufland(Platform):
                 kind, words = MEANS[word]
                 return kind(f"{words} ({said})" if said else words)
         return Rejected(f"Kaufland refuses it: {said}") if said and reply.status in (400, 409, 422) else None
+
+    def _done(self, reply: Reply) -> None:
+        """Both writes promise a 204. An empty 200 is somebody else's: the units' status tells what became of it."""
+        if reply.status != 204:
+            raise OutcomeUnknown(f"Kaufland answered {reply.status} without a word, where what was done is a 204")
 
     def _seen(self, data: Any) -> Seen:
         units = {}

@@ -30,7 +30,7 @@ OTHERS = (
     {}, {"a": 1}, {"text": {"text": [[]]}},
 )  # fmt: skip
 KINDS = {"forward", "again", "verify", "prove", "correct", "check"}
-A_PLATFORM = 4000 if LONG else 200
+A_PLATFORM = 1000 if LONG else 200
 
 
 class Wire:
