@@ -147,7 +147,7 @@ class WooCommerce(Trackings):
 
     def mark_sent(self, order: str, seen: Seen) -> None:
         """Setting the status it has mails nobody, so a repeat is harmless."""
-        waiting = lines_of(seen.more["row"], seen.more["rows"]) if seen.more["mode"] == "fulfillments" else ()
+        waiting = lines_of(self, seen.more["row"], seen.more["rows"]) if seen.more["mode"] == "fulfillments" else ()
         if left := sum(line.left for line in waiting):
             raise PiecesLeft(
                 f"number is there; {left} more of the order are in no parcel yet, so it is not marked as sent"
