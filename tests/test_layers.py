@@ -54,7 +54,7 @@ ORDER = (
     "cli.log",
     "cli.app",
     "cli.complete", "cli.progress", "cli.ending",
-    "cli.setup", "cli.catalogue", "cli.config", "cli.reading", "cli.sending", "cli.intake", "cli.hands", "cli.care",
+    "cli.setup", "cli.catalogue", "cli.config", "cli.reading", "cli.sending", "cli.intake", "cli.orders", "cli.hands", "cli.care",
     "cli",
     "demo",
 )  # fmt: skip

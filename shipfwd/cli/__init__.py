@@ -22,7 +22,7 @@ COMMANDS = {
     "schedule": "config",
     "add": "intake",
     "import": "intake",
-    "order": "intake",
+    "order": "orders",
     "forward": "sending",
     "sweep": "sending",
     "verify": "sending",
