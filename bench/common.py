@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -37,12 +38,31 @@ def against(
     return statistics.median(a), statistics.median(b)
 
 
-def report(what: str, ours: float, peer: float, peer_name: str, goal: float) -> dict[str, object]:
-    """Print a line and return it: ratio of medians of one run."""
-    ratio = ours / peer
-    kept = "kept" if ratio <= goal else "MISSED"
-    print(f"{what:58} {ratio:6.2f} x {peer_name} (goal {goal:.3g}: {kept}; {ours * 1000:.3g} / {peer * 1000:.3g} ms)")
-    return {"what": what, "ratio": ratio, "peer": peer_name, "goal": goal}
+def row(what: str, measured: str, goal: str = "", kept: bool = True, peer: str = "") -> dict[str, str]:
+    """A line of the table: said now, and kept for its end. Without a goal it is only stated."""
+    verdict = "" if not goal else "kept" if kept else "MISSED"
+    print(
+        f"{what}: {measured}" + (f" of {peer}" if peer else "") + (f" (goal {goal}: {verdict})" if goal else ""),
+        flush=True,
+    )
+    return {"what": what, "peer": peer, "goal": goal, "measured": measured, "verdict": verdict}
+
+
+def report(what: str, ours: float, peer: float, peer_name: str, goal: float) -> dict[str, str]:
+    """A ratio of medians, in seconds, of one run."""
+    measured = f"{ours / peer:.2f} x ({_seconds(ours)} / {_seconds(peer)})"
+    return row(what, measured, f"<= {goal:g} x", ours / peer <= goal, peer_name)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def finish(rows: list[dict[str, str]]) -> None:
+    """Hand the rows to bench/run.py, if it is that which asked."""
+    if out := os.environ.get("BENCH_ROWS"):
+        with open(out, "a") as file:
+            file.writelines(json.dumps(one) + "\n" for one in rows)
 
 
 @contextmanager

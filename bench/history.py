@@ -16,7 +16,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from common import BIN, FULL, SHIPFWD, against, report
+from common import BIN, FULL, SHIPFWD, against, finish, report, row
 
 from shipfwd.models import Integration, stamp
 from shipfwd.store import Store, create, opened
@@ -77,7 +77,7 @@ def claim_all(store: Store) -> float:
     return took
 
 
-def claiming(databases: dict[int, Path], rows: int) -> dict[str, object]:
+def claiming(databases: dict[int, Path], rows: int) -> dict[str, str]:
     now = datetime.now(UTC)
     stores = []
     for size, path in databases.items():
@@ -101,7 +101,7 @@ def memory(command: list[str], env: dict[str, str]) -> float:
     return float(done.stdout.split()[-1])
 
 
-def measured(rows: int) -> list[dict[str, object]]:
+def measured(rows: int) -> list[dict[str, str]]:
     env = {"BENCH_KEY": "ck_of_the_bench", "BENCH_SECRET": "cs_of_the_bench"}
     with tempfile.TemporaryDirectory() as folder:
         empty, full = Path(folder) / "empty.db", Path(folder) / "full.db"
@@ -121,17 +121,17 @@ def measured(rows: int) -> list[dict[str, object]]:
         goal = 1.15 if rows <= 10**6 else 1.3
         results.append(report(f"sweep, nothing due among {rows:,}", ours, peer, "the same on an empty database", goal))
         peak, least = memory(sweep, env), memory([SHIPFWD, "-q", "--db", str(empty), "sweep"], env)
-        print(f"its peak memory: {peak:.0f} MB, on an empty database {least:.0f} MB")
+        results.append(row(f"memory of a sweep among {rows:,}", f"{peak:.0f} MB ({least:.0f} MB on an empty database)"))
         ours, peer = against([SHIPFWD, "--db", str(full), "status"], utils, 11, env)
         results.append(report(f"status (50 rows) of {rows:,}", ours, peer, "sqlite-utils --version", 1.0))
         results.append(claiming({0: empty, rows: full}, rows))
     return results
 
 
-def main() -> list[dict[str, object]]:
+def main() -> list[dict[str, str]]:
     sizes = [1_000_000, 10_000_000] if FULL else [1_000_000]
     return [one for rows in sizes for one in measured(rows)]
 
 
 if __name__ == "__main__":
-    main()
+    finish(main())

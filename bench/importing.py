@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import BIN, SHIPFWD, orders_csv, register, report, stand_ins
+from common import BIN, SHIPFWD, finish, orders_csv, register, report, row, stand_ins
 
 ROWS = 1_000_000
 SCHEMA = """
@@ -25,7 +25,7 @@ def run(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def main() -> list[dict[str, object]]:
+def main() -> list[dict[str, str]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder, stand_ins() as (_, lines):
         csv, ours, theirs = (Path(folder) / name for name in ("rows.csv", "ours.db", "theirs.db"))
@@ -42,9 +42,9 @@ def main() -> list[dict[str, object]]:
         rows.append(report(f"import of {ROWS:,} rows, first time", first, seconds, "sqlite-utils upsert", 0.5))
         seconds, _ = run(peer)
         rows.append(report(f"import of {ROWS:,} rows, again", again, seconds, "sqlite-utils upsert again", 0.3))
-        print(f"peak memory of the import: {memory:.0f} MB (goal 100)")
+        rows.append(row("memory of the import", f"{memory:.0f} MB", "<= 100 MB", memory <= 100))
     return rows
 
 
 if __name__ == "__main__":
-    main()
+    finish(main())

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from common import SHIPFWD
+from common import SHIPFWD, finish, row
 
 LATENCY, SECONDS, PROCESSES = 0.05, 12, 4
 # A platform with one call a shipment, so that shipments are counted as calls are.
@@ -111,7 +111,7 @@ def densest(times: list[float], window: float = 1.0) -> int:
     return most
 
 
-def held(rate: int) -> dict[str, object]:
+def held(rate: int) -> dict[str, str]:
     env = {**os.environ, "BENCH_TOKEN": "token-of-the-bench"}
     with tempfile.TemporaryDirectory() as folder, strict(rate) as (base, taken, refused):
         file, csv = Path(folder) / "strict.toml", Path(folder) / "due.csv"
@@ -132,17 +132,18 @@ def held(rate: int) -> dict[str, object]:
         counts = [json.loads(one.communicate()[0])["forwarded"] for one in running]
     taken.sort()
     share = (len(taken) - 1) / (taken[-1] - taken[0]) / rate
-    kept = "kept" if share >= 0.95 and not refused else "MISSED"
-    print(
-        f"limit {rate}/s, {PROCESSES} processes (which sent {', '.join(map(str, counts))}): {share:.1%} of it, "
-        f"{len(refused)} x 429, densest second {densest(taken)} (goal 95 %, no 429: {kept})"
+    return row(
+        f"at a limit of {rate}/s, {PROCESSES} processes",
+        f"{share:.1%}, {len(refused)} x 429, densest second {densest(taken)} (they sent {', '.join(map(str, counts))})",
+        ">= 95 %, no 429",
+        share >= 0.95 and not refused,
+        "the limit",
     )
-    return {"what": f"at a limit of {rate}/s", "share": share, "refused": len(refused), "goal": 0.95}
 
 
-def main() -> list[dict[str, object]]:
+def main() -> list[dict[str, str]]:
     return [held(rate) for rate in (10, 50, 150)]
 
 
 if __name__ == "__main__":
-    main()
+    finish(main())

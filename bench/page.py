@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
 
+from common import finish, row
 from conftest import chromium
 from test_browser import write
 
@@ -41,13 +42,11 @@ def ready(file: Path) -> list[float]:
     return found[1:]
 
 
-def main() -> list[dict[str, object]]:
-    results: list[dict[str, object]] = []
+def main() -> list[dict[str, str]]:
+    results: list[dict[str, str]] = []
 
     def report(what: str, seconds: float, goal: float) -> None:
-        kept = "kept" if seconds <= goal else "MISSED"
-        print(f"{what:58} {seconds:6.2f} s (goal {goal:g} s: {kept})")
-        results.append({"what": what, "seconds": seconds, "goal": goal})
+        results.append(row(what, f"{seconds:.2f} s", f"<= {goal:g} s", seconds <= goal))
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "status.html"
@@ -57,7 +56,7 @@ def main() -> list[dict[str, object]]:
             write(file, ROWS)
             took.append(time.perf_counter() - begun)
         report(f"page of {ROWS:,} shipments, written", statistics.median(took), WRITTEN)
-        print(f"its size: {file.stat().st_size / 1e6:.1f} MB")
+        results.append(row("its size", f"{file.stat().st_size / 1e6:.1f} MB"))
         try:
             report("the same, until a filter has answered in chromium", statistics.median(ready(file)), READY)
         except ImportError:
@@ -66,4 +65,4 @@ def main() -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    main()
+    finish(main())

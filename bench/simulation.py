@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from common import finish, row
+
 INTEGRATIONS, A_DAY = 1000, 1_000_000
 ONE_PROCESS = 600.0  # shipments a second that one process on one core was measured to forward, rounded down
 DEADLINE = 20 * 60  # seconds a run lasts at most; `sweep --if-due` every ten minutes takes the rest
@@ -37,7 +39,7 @@ def accounts() -> list[tuple[str, int, bool]]:
     ]
 
 
-def main() -> list[dict[str, object]]:
+def main() -> list[dict[str, str]]:
     all_of_them = accounts()
     waiting = [0.0] * len(all_of_them)
     late: Counter[str] = Counter()  # parcels that were still waiting an hour after they became due
@@ -75,8 +77,11 @@ def main() -> list[dict[str, object]]:
     print("until the last parcel of a slot has gone, minutes, the slowest account of each platform:")
     print("  " + ", ".join(f"{name} {slowest[name] / 60:.0f}" for name in sorted(slowest, key=lambda n: -slowest[n])))
     print(f"still waiting an hour after a slot: {sum(late.values()):,} ({dict(late)})")
-    return [{"what": "a million shipments a day", "busy": busy / 86400, "late": sum(late.values())}]
+    return [
+        row("a day of 1,000 integrations, simulated", f"one process busy {busy / 864:.1f} % of it"),
+        row("still waiting an hour after a slot", f"{sum(late.values()):,} of {A_DAY:,}"),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    finish(main())

@@ -13,6 +13,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from common import finish, row
 from history import filled
 
 from shipfwd.models import Attempt, Exchange
@@ -48,7 +49,7 @@ def journal(path: Path, store: Store) -> None:
     store.checkpoint()
 
 
-def main() -> list[dict[str, object]]:
+def main() -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "size.db"
         filled(path, SHIPMENTS).close()
@@ -79,13 +80,13 @@ def main() -> list[dict[str, object]]:
         after = path.stat().st_size
         store.close()
     per = 10**6 / SHIPMENTS / 1e6
-    print(f"a million shipments: {bare * per:.0f} MB, with their journal {whole * per:.0f} MB")
-    print(f"prune of {done.lines:,} lines: {took:.1f} s; {(whole - after) / 1e6:.0f} of {(whole - bare) / 1e6:.0f} MB")
     waits.sort()
-    median, longest = waits[len(waits) // 2] * 1000, waits[-1] * 1000
-    print(f"a commit of another process meanwhile: median {median:.1f} ms, longest {longest:.0f} ms")
-    return [{"what": "MB per million shipments", "bare": bare * per, "with journal": whole * per}]
+    held = f"longest commit of a busy writer beside it {waits[-1]:.2f} s, median {waits[len(waits) // 2] * 1000:.1f} ms"
+    return [
+        row("a million shipments in the database", f"{bare * per:.0f} MB, with their journal {whole * per:.0f} MB"),
+        row(f"prune of {done.lines:,} journal lines", f"{took:.1f} s, {(whole - after) / 1e6:.0f} MB smaller; {held}"),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    finish(main())

@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common import SHIPFWD, register, report, stand_ins
+from common import SHIPFWD, finish, register, report, row, stand_ins
 
 from shipfwd.models import Integration
 from shipfwd.store import Store, opened
@@ -52,14 +52,16 @@ def forward(lines: list[str], integrations: int, first: int) -> float:
     return took
 
 
-def main() -> list[dict[str, object]]:
+def main() -> list[dict[str, str]]:
     with stand_ins(LATENCY) as (_, lines):
         few = forward(lines, 10, 10_000_000)
         many = forward(lines, MANY, 20_000_000)
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"peak memory: {memory:.0f} MB")
-    return [report(f"{MANY} integrations at once", many, few, "the same parcels in 10", 2.0)]
+    return [
+        report(f"{MANY} integrations at once", many, few, "the same parcels in 10", 2.0),
+        row("its memory", f"{memory:.0f} MB"),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    finish(main())

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import SHIPFWD, register, report, stand_ins
+from common import SHIPFWD, finish, register, report, stand_ins
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "trust"))
 
@@ -39,7 +39,7 @@ def seconds(database: Path, env: dict[str, str], names: list[str], first: int) -
     return took
 
 
-def main() -> list[dict[str, object]]:
+def main() -> list[dict[str, str]]:
     with stand_ins(LATENCY) as (_, lines), tempfile.TemporaryDirectory() as folder:
         database, env = Path(folder) / "twelve.db", dict(os.environ)
         for name in COUNTS:
@@ -53,4 +53,4 @@ def main() -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    main()
+    finish(main())
