@@ -237,7 +237,7 @@ class WooCommerce(Trackings):
         if mode in SPACES:
             return SPACES[mode] in self._list(self.field(index, "namespaces"), "namespaces")
         if mode == "fulfillments":
-            routes = self.field(self.get("/wp-json/wc/v3", params={"_fields": "routes"}).data, "routes")
+            routes = self.table(self.get("/wp-json/wc/v3", params={"_fields": "routes"}).data, "routes")
             return any(re.search("/orders/.*/fulfillments$", str(path)) for path in routes)
         return True
 
