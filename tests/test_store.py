@@ -19,7 +19,7 @@ from shipfwd import errors
 from shipfwd.files import lives, locks_folder
 from shipfwd.models import Attempt, Settlement
 from shipfwd.runs import Run
-from shipfwd.store import SCHEMA, after, opened, queue
+from shipfwd.store import SCHEMA, after, intake, opened, queue
 from shipfwd.store.schema import APPLICATION_ID
 
 WINDOW = timedelta(hours=72)
@@ -139,6 +139,19 @@ def test_no_question_of_a_run_reads_history(old_shop, name, trigger):
 def test_the_claims_own_queries_use_the_index_made_for_them(old_shop, sql, index):
     names = {"integration": 1, "now": "2026", "far": "2027", "only": None, "n": 10, "order": None}
     assert index in old_shop.store.plan(sql, names)
+
+
+@pytest.mark.parametrize("sql", [intake._FIND_NEWS, intake._TOO_LATE, intake._UNDATED])
+def test_a_file_is_compared_with_what_is_known_by_key(old_shop, sql):
+    """And not by reading all that is known, however long the file is."""
+    shop = old_shop.store.integration("shop")
+    held = old_shop.store.intake(1)
+    held.put([(shop.id, row("7", "N7"))])
+    held.group()
+    plan = old_shop.store.plan(sql, (0,) if "?" in sql else ())
+    assert "sqlite_autoindex_shipments_1 (integration_id=? AND order_id=? AND tracking_key=?" in plan
+    assert "SCAN s;" not in f"{plan};"
+    assert "orders AS o" not in sql or "SEARCH o USING PRIMARY KEY (integration_id=? AND order_id=?)" in plan
 
 
 # ---- the file -----------------------------------------------------------------------------------------------
@@ -406,6 +419,32 @@ def test_the_last_row_of_a_shipment_wins_and_its_items_come_together(filled):
     found = filled.store.claim_by_hand(filled.store.begin_run("t"), [one])[0][shop.id][0][0]
     assert [(item.item_id, item.quantity) for item in found.parcel.items] == [("A", 3), ("B", 2)]
     assert found.parcel.carrier == "inpost"
+
+
+def test_a_row_that_changes_nothing_wins_over_an_earlier_one_of_its_file(filled):
+    shop = filled.integration()
+    one, _ = filled.put(shop, row("101", "NO1010000", status="New"), row("102", "NO1020000", status="New", line=2))
+    filled.put(
+        shop,
+        row("101", "NO1010000", line=2, carrier="inpost", status="Shipped"),
+        row("101", "NO1010000", line=3, status="New"),
+        row("102", "NO1020000", line=4, status="New"),
+        row("102", "NO1020000", line=5),
+    )
+    assert (filled.stored(one)["carrier"], filled.shown(one)["order_status"]) == ("dpd", "New")
+    assert (filled.arrived.added, filled.arrived.known) == (0, 2)
+
+
+def test_a_file_that_says_nothing_new_writes_nothing(filled):
+    shop = filled.integration()
+    rows = [row(str(n), f"NO{n:07}", line=n, status="New") for n in range(20)]
+    filled.put(shop, *rows)
+    intake = filled.store.intake(filled.store.begin_run("import"))
+    intake.put((shop.id, one) for one in rows)
+    intake.group()
+    before = filled.store._db.total_changes
+    assert intake.merge().known == 20
+    assert filled.store._db.total_changes == before
 
 
 @pytest.mark.parametrize(("orders", "refused"), [(3, False), (4, True)])

@@ -2,7 +2,8 @@
 
 Rows are staged in a temporary table (on disk, so that memory stays flat), examined as a whole, and then
 merged in the order of the unique key, in transactions of at most about 250 ms, so that a long import
-neither holds up a sweep nor is half a row anywhere.
+neither holds up a sweep nor is half a row anywhere. Orders about which the rows say nothing new are left out
+before that: most of a file that is imported again and again is known.
 """
 
 from __future__ import annotations
@@ -32,12 +33,40 @@ CREATE TEMP TABLE incoming (
 )
 """
 _INSERT = f"INSERT INTO temp.incoming VALUES ({', '.join('?' * 14)})"
+# Sorted once, so that all that follows goes through it, and through the tables, from beginning to end.
+_SORTED = """
+CREATE TEMP TABLE sorted (
+    integration_id INTEGER, order_id TEXT, tracking_key TEXT, place INTEGER, line INTEGER, tracking_number TEXT,
+    tracking_original TEXT, carrier TEXT, status TEXT, status_key TEXT, created_at TEXT, tracking_url TEXT,
+    item_id TEXT, sku TEXT, quantity INTEGER, PRIMARY KEY (integration_id, order_id, tracking_key, place)
+) WITHOUT ROWID
+"""
+_SORT = """
+INSERT INTO temp.sorted
+SELECT integration_id, order_id, tracking_key, rowid, line, tracking_number, tracking_original, carrier, status,
+    status_key, created_at, tracking_url, item_id, sku, quantity
+FROM temp.incoming ORDER BY integration_id, order_id, tracking_key, rowid
+"""
+# Orders with a row that could change something. All rows of such an order go on, since the last one of them wins.
+_NEWS = """
+CREATE TEMP TABLE news (integration_id INTEGER, order_id TEXT, PRIMARY KEY (integration_id, order_id)) WITHOUT ROWID
+"""
+_FIND_NEWS = """
+INSERT OR IGNORE INTO temp.news SELECT n.integration_id, n.order_id FROM temp.sorted AS n
+LEFT JOIN orders AS o ON o.integration_id = n.integration_id AND o.order_id = n.order_id
+LEFT JOIN shipments AS s ON s.integration_id = n.integration_id AND s.order_id = n.order_id
+    AND s.tracking_key = n.tracking_key
+WHERE o.order_id IS NULL OR n.status NOT IN ('', o.status) OR n.tracking_key <> '' AND (s.id IS NULL
+    OR n.carrier NOT IN ('', s.carrier) OR n.tracking_url NOT IN ('', s.tracking_url)
+    OR n.item_id <> '' OR n.sku <> '')
+"""
+_IS_NEWS = "EXISTS (SELECT 1 FROM temp.news AS n WHERE n.integration_id = r.integration_id AND n.order_id = r.order_id)"
 # SQLite takes the other columns from the row that has the max(): the last row of a shipment wins.
-_SHIPMENTS = """
+_SHIPMENTS = f"""
 CREATE TEMP TABLE merged AS
-SELECT max(line) AS line, integration_id, order_id, tracking_key, tracking_number, tracking_original,
-    carrier, created_at, tracking_url, '' AS items
-FROM temp.incoming WHERE tracking_key <> '' GROUP BY integration_id, order_id, tracking_key
+SELECT max(place) AS place, count(*) AS rows, line, integration_id, order_id, tracking_key, tracking_number,
+    tracking_original, carrier, created_at, tracking_url, '' AS items
+FROM temp.sorted AS r WHERE tracking_key <> '' AND {_IS_NEWS} GROUP BY integration_id, order_id, tracking_key
 """
 # Few numbers can stand on several orders: to tell all rows apart only to find none took a fifth of an import's time.
 _REPEATED = """
@@ -49,17 +78,18 @@ SELECT tracking_key, max(tracking_number), count(*) AS n FROM (
 ) GROUP BY tracking_key HAVING n > 1
 """
 # Of a shipment's rows the last may leave a cell empty that another one filled.
-_KEEP = """
-UPDATE temp.merged SET {column} = f.{column} FROM (
-    SELECT max(line), integration_id, order_id, tracking_key, {column} FROM temp.incoming
-    WHERE tracking_key <> '' AND coalesce({column}, '') <> '' GROUP BY integration_id, order_id, tracking_key) AS f
-WHERE coalesce(merged.{column}, '') = '' AND f.integration_id = merged.integration_id
-    AND f.order_id = merged.order_id AND f.tracking_key = merged.tracking_key
+_OTHER_ROWS = """
+r.integration_id = m.integration_id AND r.order_id = m.order_id AND r.tracking_key = m.tracking_key
 """
-_TWO_CARRIERS = """
-SELECT max(line), order_id, tracking_number, group_concat(DISTINCT carrier) AS named FROM temp.incoming
-WHERE tracking_key <> '' AND carrier <> '' GROUP BY integration_id, order_id, tracking_key
-HAVING min(carrier) <> max(carrier) LIMIT 20
+_KEEP = f"""
+UPDATE temp.merged AS m SET {{column}} = coalesce((SELECT {{column}} FROM temp.sorted AS r
+    WHERE {_OTHER_ROWS} AND coalesce({{column}}, '') <> '' ORDER BY place DESC LIMIT 1), {{column}})
+WHERE rows > 1 AND coalesce({{column}}, '') = ''
+"""
+_TWO_CARRIERS = f"""
+SELECT m.order_id, m.tracking_number, group_concat(DISTINCT r.carrier) AS named
+FROM temp.merged AS m CROSS JOIN temp.sorted AS r ON {_OTHER_ROWS}
+WHERE m.rows > 1 AND r.carrier <> '' GROUP BY m.rowid HAVING min(r.carrier) <> max(r.carrier) LIMIT 20
 """
 _WITHOUT_CARRIER = """
 SELECT n.rowid AS row, n.integration_id, n.tracking_number FROM temp.incoming AS n
@@ -67,10 +97,13 @@ WHERE n.rowid > :after AND n.carrier = '' AND n.tracking_key <> '' AND NOT EXIST
     WHERE s.integration_id = n.integration_id AND s.order_id = n.order_id AND s.tracking_key = n.tracking_key)
 ORDER BY n.rowid LIMIT :n
 """
-_STATUSES = """
+_STATUSES = f"""
 CREATE TEMP TABLE statuses AS
-SELECT max(line) AS line, integration_id, order_id, status, status_key
-FROM temp.incoming WHERE status <> '' GROUP BY integration_id, order_id
+SELECT max(place) AS place, integration_id, order_id, status, status_key
+FROM temp.sorted AS r WHERE status <> '' AND {_IS_NEWS} GROUP BY integration_id, order_id
+"""
+_ALL = """
+SELECT count(*) FROM (SELECT DISTINCT integration_id, order_id, tracking_key FROM temp.sorted WHERE tracking_key <> '')
 """
 _PUT_STATUS = """
 INSERT INTO orders (integration_id, order_id, status, status_key, status_at, created_at)
@@ -124,14 +157,13 @@ WHERE m.created_at IS NULL AND s.id > ?
 class Arrived:
     """What an intake did.
 
-    added      shipments that are new.         known     shipments that were there already.
-    statuses   orders whose status was given.  undated   new ones without a ship date: time of import.
+    added      shipments that are new.   known   shipments that were there already.
+    undated    new ones without a ship date: time of import.
     too_late   sentences about forwarded shipments whose carrier or items would have changed.
     """
 
     added: int
     known: int
-    statuses: int
     undated: int
     too_late: list[str] = field(default_factory=list)
 
@@ -141,7 +173,7 @@ class Intake:
 
     def __init__(self, store: IntakeStore, run_id: int) -> None:
         self._store, self._run, self._db = store, run_id, store._db
-        for table in ("incoming", "repeated", "merged", "statuses"):
+        for table in ("incoming", "repeated", "sorted", "news", "merged", "statuses"):
             self._db.execute(f"DROP TABLE IF EXISTS temp.{table}")  # noqa: S608
         self._db.execute(_STAGE)
         self._db.execute("CREATE TEMP TABLE repeated (tracking_key TEXT, tracking_number TEXT, n INTEGER)")
@@ -153,32 +185,20 @@ class Intake:
 
         def plain() -> Iterator[tuple[Any, ...]]:
             for integration_id, row in rows:
-                status = row.order_status
+                line, _, order, carrier, number, original, status, moment, url, item, sku, quantity, _ = row
                 if status not in folded:
                     if len(folded) > 10000:
                         folded.clear()
                     folded[status] = fold(status)
-                moment = row.created_at
                 if moment is not None and moment not in stamps:
                     if len(stamps) > 10000:
                         stamps.clear()
                     stamps[moment] = stamp(moment)
                 yield (
-                    row.line,
-                    integration_id,
-                    row.order_id,
-                    tracking_key(row.tracking_number) if row.tracking_number else "",
-                    row.tracking_number,
-                    row.tracking_original,
-                    row.carrier,
-                    status.strip(),
-                    folded[status],
-                    stamps[moment] if moment is not None else None,
-                    row.tracking_url,
-                    row.item_id,
-                    row.sku,
-                    row.quantity,
-                )
+                    line, integration_id, order, tracking_key(number) if number else "", number, original, carrier,
+                    status.strip(), folded[status], stamps[moment] if moment is not None else None, url, item, sku,
+                    quantity,
+                )  # fmt: skip
 
         with self._store._stage() as db:
             db.executemany(_INSERT, plain())
@@ -252,24 +272,22 @@ class Intake:
 
         Returns what rows of one shipment contradict each other in.
         """
-        said = []
+        said: list[str] = []
         with self._store._stage() as db:
-            made = db.execute(_SHIPMENTS).rowcount
-            made = db.execute("SELECT count(*) FROM temp.merged").fetchone()[0] if made < 0 else made
-            rows = db.execute("SELECT count(*) FROM temp.incoming WHERE tracking_key <> ''").fetchone()[0]
-            if rows > made:  # some shipments have several rows
+            for statement in (_SORTED, _SORT, _NEWS, _FIND_NEWS, _SHIPMENTS, _STATUSES):
+                db.execute(statement)
+            if db.execute("SELECT 1 FROM temp.merged WHERE rows > 1 LIMIT 1").fetchone():
                 for column in ("carrier", "tracking_url", "created_at"):
                     db.execute(_KEEP.format(column=column))
-                for row in db.execute(_TWO_CARRIERS):
-                    said.append(
-                        f"order {row['order_id']}, {row['tracking_number']}: its rows name different carriers"
-                        f" ({row['named']}); the last one counts"
-                    )
-            db.execute(_STATUSES)
+                said = [
+                    f"order {row['order_id']}, {row['tracking_number']}: its rows name different carriers"
+                    f" ({row['named']}); the last one counts"
+                    for row in db.execute(_TWO_CARRIERS)
+                ]
             with_items = db.execute(
-                "SELECT integration_id, order_id, tracking_key, item_id, sku, quantity FROM temp.incoming"
+                "SELECT integration_id, order_id, tracking_key, item_id, sku, quantity FROM temp.sorted"
                 " WHERE tracking_key <> '' AND (item_id <> '' OR sku <> '')"
-                " ORDER BY integration_id, order_id, tracking_key, line"
+                " ORDER BY integration_id, order_id, tracking_key, place"
             )
             if first := with_items.fetchone():
                 db.execute("CREATE INDEX temp.merged_key ON merged (integration_id, order_id, tracking_key)")
@@ -289,13 +307,13 @@ class Intake:
             " forwarded; its carrier and items stay as they were sent"
             for row in store._read(_TOO_LATE)
         ]
-        statuses = self._in_steps("statuses", (_PUT_STATUS, _SPREAD_STATUS), names)
+        self._in_steps("statuses", (_PUT_STATUS, _SPREAD_STATUS), names)
         shipments = self._in_steps("merged", (_PUT_ORDERS, _PUT_SHIPMENTS), names)
         added = store._read("SELECT count(*) FROM shipments WHERE id > ? AND added_run = ?", (before, self._run))[0][0]
         undated = store._read("SELECT count(*) FROM temp.merged WHERE created_at IS NULL")[0][0]
         if undated and added < shipments:  # some may be of those that were known
             undated = store._read(_UNDATED, (before,))[0][0]
-        return Arrived(added, shipments - added, statuses, undated, too_late)
+        return Arrived(added, store._read(_ALL)[0][0] - added, undated, too_late)
 
     def _in_steps(self, table: str, statements: tuple[str, ...], names: dict[str, Any]) -> int:
         store = self._store
