@@ -1,4 +1,4 @@
-"""Files to rows: readers, header aliases, validation, rejects. No SQL, nothing printed, constant memory.
+"""Files to rows: readers, header aliases, validation. No SQL, nothing printed, constant memory.
 
     with Source(path, zone=zone, now=now, default_integration="allegro-main") as source:
         for item in source:  # a Row, or a Reject that says what is wrong with its line
@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,17 +22,16 @@ from datetime import datetime
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
 from shipfwd import carriers, readers, spreadsheet
 from shipfwd.errors import ConfigError, UsageError
-from shipfwd.rows import FIELDS, Checker, Reject, Row, make_row, read_created_at, show
+from shipfwd.rows import FIELDS, REASON, Checker, Reject, Row, make_row, read_created_at, show
 
-__all__ = ["FIELDS", "FORMATS", "READERS", "Reject", "Rejects", "Row", "Source", "make_row", "read_created_at"]
+__all__ = ["FIELDS", "FORMATS", "READERS", "Reject", "Row", "Source", "make_row", "read_created_at"]
 
 FORMATS = ("csv", "tsv", "json", "jsonl")
-REASON = "shipfwd_reason"  # the column of a rejects file that says why; ignored when that file is imported
 COLUMNS_MAX = 2_000
 
 # Readers of other tables, by format: each yields (line, cells), the header first.
@@ -182,6 +179,7 @@ class Source:
     header     column names; for JSON the keys of the first records.
     columns    field → column name as found.
     unused     columns that mean nothing to us.
+    size, taken   bytes of the file, and those read so far; size 0 where it says nothing of how much is left.
     Raises ConfigError for a file that cannot be read or is empty, UsageError for one whose format or columns
     are not understood, and for a wrong `mapping` (--map: field → column).
     """
@@ -203,6 +201,7 @@ class Source:
         self.header: list[str] = []
         self.columns: dict[str, str] = {}
         self.delimiter = ""
+        self.size = 0
         self._mapping = {_field(field): column for field, column in (mapping or {}).items()}
         self._checker = Checker(zone, now, default_integration, integrations)
         try:
@@ -229,6 +228,10 @@ class Source:
             self._file.close()
 
     @property
+    def taken(self) -> int:
+        return self._bytes.taken
+
+    @property
     def unused(self) -> list[str]:
         used = {*self.columns.values(), REASON}
         return [name for name in self.header if name.strip() and name not in used]
@@ -242,11 +245,14 @@ class Source:
         if not sample.strip():
             raise ConfigError(f"{self.name} is empty")
         self.format = self._format(file_format, head, sample)
-        raw = io.BufferedReader(readers.Chain(head, self._file, self.name), readers.CHUNK)
+        self._bytes = readers.Chain(head, self._file, self.name)
+        raw = io.BufferedReader(self._bytes, readers.CHUNK)
         self._items: Iterator[Row | Reject]
-        if self.format in READERS:
+        if self.format in READERS:  # read to its end before its first row
             self._items = self._table(READERS[self.format](raw))
             return
+        if self.path and self.path.is_file():
+            self.size = self.path.stat().st_size
         text = io.TextIOWrapper(raw, encoding=self.encoding, errors=errors, newline="")
         if self.format in ("json", "jsonl"):
             read = readers.json_lines if self.format == "jsonl" else readers.json_values
@@ -308,6 +314,9 @@ class Source:
                 what, field = "the tracking number or the order status", "tracking_number"
             say = f"say which it is with --map {field}=COLUMN"
             raise UsageError(f"{self.name}: no column is known for {what}; {say} ({_list(header)})")
+        if "integration" not in columns and not self._checker.default_integration:
+            there = f" (there are: {', '.join(islice(known, 10))})" if (known := self._checker.integrations) else ""
+            raise UsageError(f"{self.name}: no column names the integration; say which it is with -i NAME{there}")
         self.header = header
         self.columns = {field: header[index] for field, index in columns.items()}
         return columns
@@ -401,78 +410,3 @@ class Source:
         except UsageError:
             return None
         return [self.columns.get(field) for field in (*FIELDS, "carrier_name")]
-
-
-# ---- rejects --------------------------------------------------------------------------------------------
-
-
-class Rejects:
-    """Writes rejected rows in their file's own format, with the reason beside them, to be mended and imported.
-
-    The file comes to be with the first reject, 0600 whatever the umask. A source with another format or header
-    than the one before gets a file of its own beside it ("rejects-2.csv"); `paths` names what was written.
-    Raises ConfigError when it cannot be written, UsageError when it would overwrite the source.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self._files: dict[tuple[str, ...], IO[str]] = {}
-        self.paths: list[Path] = []
-        self.count = 0
-
-    def __enter__(self) -> Rejects:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def add(self, source: Source, reject: Reject) -> None:
-        is_json = source.format in ("json", "jsonl")
-        layout = (source.format,) if is_json else (source.format, source.delimiter, *source.header)
-        fresh = layout not in self._files
-        if fresh:
-            self._files[layout] = self._create(source)
-        file = self._files[layout]
-        if is_json:
-            text = json.dumps(_with_reason(reject), ensure_ascii=False)
-            file.write(("[\n" if fresh else ",\n") + text if source.format == "json" else text + "\n")
-        else:
-            names = [name for name in source.header if name != REASON]
-            places = [index for index, name in enumerate(source.header) if name != REASON]
-            raw = list(reject.raw)
-            cells = [raw[place] if place < len(raw) else "" for place in places] + raw[len(source.header) :]
-            writer = csv.writer(file, delimiter=source.delimiter or ",", lineterminator="\n")
-            writer.writerows(([*names, REASON], [*cells, reject.reason]) if fresh else ([*cells, reject.reason],))
-        self.count += 1
-
-    def _create(self, source: Source) -> IO[str]:
-        number = len(self.paths) + 1
-        path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
-        try:
-            if source.path and path.exists() and path.samefile(source.path):
-                raise UsageError(f"--rejects {path} is the file that is being imported; name another one")
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.fchmod(handle, 0o600)
-        except OSError as error:
-            raise ConfigError(f"cannot write {path}: {error.strerror}") from None
-        self.paths.append(path)
-        # backslashreplace: half of a UTF-16 pair, possible in JSON, is written as JSON writes it.
-        return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="")
-
-    def close(self) -> None:
-        for layout, file in self._files.items():
-            if layout[0] == "json":
-                file.write("\n]\n")
-            file.close()
-        self._files.clear()
-
-
-def _with_reason(reject: Reject) -> dict[str, Any]:
-    """A JSON record with its reason; what is no record is kept as text."""
-    try:
-        record = json.loads(str(reject.raw))
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
-        record = {"shipfwd_raw": reject.raw}
-    return {**record, REASON: reject.reason}

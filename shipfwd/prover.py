@@ -110,12 +110,17 @@ def verify(run: Run, desk: Desk, since: datetime | None) -> list[dict[str, Any]]
     different   the order shows other numbers and not ours.   extra   a number there that is none of ours.
     """
     found: list[dict[str, Any]] = []
-    after = 0
-    while not run.stopping and (page := run.store.forwarded_since(desk.integration.id, since, 100, after)):
-        after = page[-1][0].id
-        for part in _by_order(page, desk.platform.look_batch):
-            found += _compare(run, desk, part)
-            run.done += len(part)
+    here, after = desk.integration.id, 0
+    run.looked[here] = 0
+    try:
+        while not run.stopping and (page := run.store.forwarded_since(here, since, 100, after)):
+            after = page[-1][0].id
+            for part in _by_order(page, desk.platform.look_batch):
+                found += _compare(run, desk, part)
+                run.done += len(part)
+                run.looked[here] += len(part)
+    finally:
+        del run.looked[here]
     return found
 
 

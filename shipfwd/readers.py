@@ -26,10 +26,11 @@ Cells = tuple[int, list[str]]  # physical line, cells of the row that starts the
 
 
 class Chain(io.RawIOBase):
-    """The bytes already looked at, then the rest."""
+    """The bytes already looked at, then the rest. taken: how many were handed out."""
 
     def __init__(self, head: bytes, rest: BinaryIO, name: str) -> None:
         self._head, self._rest, self._name = memoryview(head), rest, name
+        self.taken = 0
 
     def readable(self) -> bool:
         return True
@@ -38,12 +39,14 @@ class Chain(io.RawIOBase):
         if self._head:
             size = min(len(buffer), len(self._head))
             buffer[:size], self._head = self._head[:size], self._head[size:]
+            self.taken += size
             return size
         try:
             data = self._rest.read(len(buffer))
         except OSError as error:
             raise ConfigError(f"cannot read {self._name} to its end: {error.strerror}") from None
         buffer[: len(data)] = data
+        self.taken += len(data)
         return len(data)
 
 

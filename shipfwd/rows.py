@@ -21,6 +21,7 @@ FIELDS = (
     "integration", "order_id", "carrier", "tracking_number", "order_status", "created_at", "tracking_url",
     "item_id", "sku", "quantity",
 )  # fmt: skip
+REASON = "shipfwd_reason"  # the column of a rejects file that says why; ignored when that file is imported
 
 NUMBER_MAX = 100  # characters of a tracking number
 TEXT_MAX = 200  # of an order id and other words

@@ -78,6 +78,7 @@ class Run:
         self.shown: dict[str, int] = {}  # the counts that were printed
         self.done = 0  # settled so far, for the progress line
         self.resting: set[int] = set()  # integrations that this run leaves alone
+        self.looked: dict[int, int] = {}  # what `verify` has compared, of each integration that it is at
         self.show: Callable[[list[tuple[int, str, Any]]], None] | None = None  # how a dry run's lines are shown
         self._waiting, self._count = 0, threading.Lock()
         self._stop = threading.Event()

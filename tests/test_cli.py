@@ -765,6 +765,18 @@ def test_a_file_that_is_not_there_is_3_and_named(shop):
     assert "nowhere.csv" in said.err
 
 
+@pytest.mark.parametrize(
+    "text", ["order_id,tracking_number\n101,{0}\n", '[{{"order_id": "101", "tracking_number": "{0}"}}]']
+)
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_file_that_names_no_integration_is_refused_as_a_whole_without_i(shop, text, more):
+    shop.add()
+    said = shop.run("import", shop.file("in", text.format(NUMBER)), *more)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.endswith("no column names the integration; say which it is with -i NAME (there are: shop)\n")
+    assert shop.json("status") == []
+
+
 def test_a_dry_import_stores_nothing(shop):
     shop.add()
     file = shop.file("in.csv", f"order_id,tracking_number\n101,{NUMBER}\n")

@@ -14,7 +14,8 @@ import pytest
 
 from shipfwd import importer, readers
 from shipfwd.errors import ConfigError, UsageError
-from shipfwd.importer import FIELDS, Reject, Rejects, Row, Source, make_row, read_created_at
+from shipfwd.importer import FIELDS, Reject, Row, Source, make_row, read_created_at
+from shipfwd.rejects import Rejects
 
 WARSAW = ZoneInfo("Europe/Warsaw")
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from shipfwd import carriers, models
 from shipfwd.errors import ShipfwdError
-from shipfwd.importer import FIELDS, FORMATS, Reject, Rejects, Row, Source, make_row, read_created_at
+from shipfwd.importer import FIELDS, FORMATS, Reject, Row, Source, make_row, read_created_at
+from shipfwd.rejects import Rejects
 
 WARSAW = ZoneInfo("Europe/Warsaw")
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -25,7 +25,7 @@ ORDER = (
     "errors",
     "models",
     "signals", "redactor", "files", "carriers", "schedule",
-    "rows", "readers", "spreadsheet", "importer",
+    "rows", "readers", "spreadsheet", "importer", "rejects",
     "platforms._fields",
     "platforms.base",
     "platforms._*",
@@ -90,7 +90,6 @@ MOST_LINES = 420
 # Files that are longer, with the length that they may not exceed: these numbers only go down.
 LONG = {
     "shipfwd/http.py": 446,
-    "shipfwd/importer.py": 478,
 }
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import threading
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pyte
 import pytest
+from support import NOON
 
 from shipfwd.cli import progress as module
-from shipfwd.cli.progress import Meter, due_left, progress, spoken
+from shipfwd.cli.progress import Meter, due_left, file_left, looks_left, progress, spoken
+from shipfwd.importer import Source
 
 
 def line(looks, held=False, deadline=1200.0, step=1.0):
@@ -113,6 +116,65 @@ def test_it_is_one_line_of_a_terminal_and_gone_at_the_end(on_screen, columns, sa
     assert during.endswith(behind)
     assert "\n" not in during
     assert after == ""
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ([(n * 50, 10_000 - n * 100) for n in range(3)], "f.csv: 100 done, 2 % read, 50.0 a second"),
+        (
+            [(n * 50, 10_000 - n * 100) for n in range(11)],
+            "f.csv: 500 done, 10 % read, about 90 s to the end of the file, 50.0 a second",
+        ),
+        # less than a byte of a hundred is not "100 % read"
+        ([(n * 50, 10_000 - n * 999) for n in range(11)], "f.csv: 500 done, 99 % read, about 5 s to the end of the file, 50.0 a second"),
+        ([(900, 10), (1_000, 0)], "f.csv: 1,000 rows, all read, now going through them"),
+    ],
+)  # fmt: skip
+def test_a_files_line_counts_rows_and_measures_bytes(looks, said):
+    meter = Meter("f.csv", 0.0, 10_000)
+    lines = [meter.look(n + 1.0, done, {"f": left}, False, 1.0) for n, (done, left) in enumerate(looks)]
+    assert lines[-1] == said
+
+
+def test_what_a_file_still_holds_is_known_only_where_its_size_tells(tmp_path):
+    import openpyxl
+
+    rows = "order_id,tracking_number\n" + "1,0000123456789U\n" * 20_000
+    (tmp_path / "a.csv").write_text(rows)
+    book = openpyxl.Workbook()
+    book.active.append(["order_id", "tracking_number"])
+    book.save(tmp_path / "a.xlsx")
+
+    def opened(path, stdin=None):
+        return Source(path, zone=ZoneInfo("UTC"), now=NOON, default_integration="shop", stdin=stdin)
+
+    assert file_left(opened("-", io.BytesIO(rows.encode()))) is None
+    with opened(tmp_path / "a.xlsx") as table:
+        assert file_left(table) is None
+    with opened(tmp_path / "a.csv") as source:
+        left = file_left(source)
+        looks = [sum(left().values())] + [sum(left().values()) for _ in source]
+    assert source.size == len(rows)
+    assert looks == sorted(looks, reverse=True)
+    assert looks[0] > looks[10_000] > looks[-1] == 0
+
+
+def test_what_verify_has_still_to_compare_is_of_those_it_is_at(filled):
+    from support import row
+
+    ids = {name: filled.integration(name) for name in ("one", "other", "third")}
+    for integration in ids.values():
+        filled.put(integration, *(row(f"{n}", f"62{n}") for n in range(4)))
+    with filled.store._write() as db:
+        db.execute("UPDATE shipments SET state = 'forwarded', forwarded_at = '2026-11-01T00:00:00Z' WHERE id % 4 > 0")
+    one, other, third = (integration.id for integration in ids.values())
+    run = SimpleNamespace(store=filled.store, looked={one: 0, other: 2})
+    left = looks_left(run, None)
+    assert left() == {one: 3, other: 1}
+    run.looked = {one: 9, third: 1}
+    assert left() == {one: 0, third: 2}
+    assert looks_left(run, NOON.replace(year=2099))() == {one: 0, third: 0}
 
 
 def test_what_cannot_be_asked_just_now_ends_no_run(on_screen):

@@ -13,7 +13,8 @@ from support import NOON
 
 from shipfwd import importer, spreadsheet
 from shipfwd.errors import UsageError
-from shipfwd.importer import Rejects, Source
+from shipfwd.importer import Source
+from shipfwd.rejects import Rejects
 from shipfwd.rows import Reject
 from shipfwd.schedule import zone
 

@@ -14,11 +14,12 @@ from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats, key_values
 from shipfwd.cli.ending import finish, say_outcomes
-from shipfwd.cli.progress import due_left, progress
+from shipfwd.cli.progress import due_left, file_left, progress
 from shipfwd.errors import UsageError
 
 if TYPE_CHECKING:
-    from shipfwd.importer import Rejects, Source
+    from shipfwd.importer import Source
+    from shipfwd.rejects import Rejects
     from shipfwd.rows import Reject, Row
     from shipfwd.runs import Run
     from shipfwd.store.intake import Arrived, Intake
@@ -190,7 +191,8 @@ def import_(
     shipfwd import export.csv --map order_id=Referencja -i allegro-main --profile dpd     remembers these
     shipfwd import another.csv --profile dpd                                              uses them
     """
-    from shipfwd.importer import Rejects, Source
+    from shipfwd.importer import Source
+    from shipfwd.rejects import Rejects
     from shipfwd.sweeper import forward_added
 
     store = app.working_store()
@@ -216,7 +218,7 @@ def import_(
                     mapping=columns,
                     integrations=ids,
                 )
-                with source, progress(app, run, source.name):
+                with source, progress(app, run, source.name, file_left(source), source.size):
                     first = _one_file(app, run, source, bad, dry_run, yes, totals)
                 if dry_run and form == "table":
                     _show_file(app, run, source, first, not no_forward)

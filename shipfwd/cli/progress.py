@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING
 from shipfwd import views
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shipfwd.cli.app import App
+    from shipfwd.importer import Source
     from shipfwd.models import Integration
     from shipfwd.runs import Run
 
@@ -33,10 +36,11 @@ class Meter:
     """What the line says. Times are seconds of a clock that only goes forward.
 
     left   work that is left, by what is worked at apart (integrations); None where that is unknown.
+    size   bytes of the file that is read: then `left` is what is left of them, while what is done are its rows.
     """
 
-    def __init__(self, what: str, begun: float) -> None:
-        self._what, self._begun = what, begun
+    def __init__(self, what: str, begun: float, size: int = 0) -> None:
+        self._what, self._begun, self._size = what, begun, size
         self._seen: deque[tuple[float, int, dict[object, int] | None, bool]] = deque(maxlen=WINDOW)
 
     def look(self, now: float, done: int, left: Mapping[object, int] | None, held: bool, deadline: float) -> str:
@@ -46,7 +50,10 @@ class Meter:
         rate = (done - before) / max(0.001, now - then)
         parts = [f"{self._what}: {done:,} done"]
         if left is not None:
-            parts.append(f"{sum(left.values()):,} left")
+            there = sum(left.values())
+            if self._size and not there:  # what follows is not measured in bytes
+                return f"{self._what}: {done:,} rows, all read, now going through them"
+            parts.append(f"{100 - -(-100 * there // self._size)} % read" if self._size else f"{there:,} left")
             if time_left := self._time_left(now, left, deadline):
                 parts.append(time_left)
         parts.append(f"{rate:,.1f} a second")
@@ -68,9 +75,9 @@ class Meter:
                 needed = max(needed, count * (now - then) / fewer)
         if not needed:
             return ""
-        if needed > deadline:
+        if needed > deadline and not self._size:  # a file is always read to its end
             return f"not all before the deadline in {spoken(deadline)}"
-        return f"about {spoken(needed)}"
+        return f"about {spoken(needed)}" + (" to the end of the file" if self._size else "")
 
 
 def spoken(seconds: float) -> str:
@@ -94,13 +101,31 @@ def due_left(run: Run, integrations: list[Integration], only_run: int | None = N
     return left
 
 
+def looks_left(run: Run, since: datetime | None) -> Left:
+    """The shipments that `verify` has still to compare, of each integration that it is at."""
+    totals: dict[int, int] = {}
+
+    def left() -> Mapping[object, int]:
+        looked = dict(run.looked)
+        for one in looked.keys() - totals.keys():
+            totals[one] = run.store.count_forwarded_since(one, since)
+        return {one: max(0, totals[one] - count) for one, count in looked.items()}
+
+    return left
+
+
+def file_left(source: Source) -> Left | None:
+    """The bytes of a file that are still to be read; None where nobody knows how many there are."""
+    return (lambda: {source: max(0, source.size - source.taken)}) if source.size else None
+
+
 @contextmanager
-def progress(app: App, run: Run, what: str, left: Left | None = None) -> Iterator[None]:
-    """Show the line while the block runs, once that takes longer than a moment."""
+def progress(app: App, run: Run, what: str, left: Left | None = None, size: int = 0) -> Iterator[None]:
+    """Show the line while the block runs, once that takes longer than a moment. size: see Meter."""
     if app.quiet or app.log is not None or not views.is_terminal(sys.stderr):
         yield
         return
-    done, meter = threading.Event(), Meter(what, time.monotonic())
+    done, meter = threading.Event(), Meter(what, time.monotonic(), size)
     first = run.done
 
     def tick() -> None:

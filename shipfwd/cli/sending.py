@@ -10,7 +10,7 @@ from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, ShipmentId, formats
 from shipfwd.cli.ending import Rehearsal, finish, say_outcomes
-from shipfwd.cli.progress import due_left, progress
+from shipfwd.cli.progress import due_left, looks_left, progress
 from shipfwd.errors import ShipfwdError, UsageError
 
 
@@ -249,7 +249,7 @@ def verify(app: App, names: tuple[str, ...], since: str | None, form: str) -> No
     with app.run("verify") as (run, assembly):
         from shipfwd import prover, sweeper
 
-        with progress(app, run, "verify"):
+        with progress(app, run, "verify", looks_left(run, start)):
             sweeper.each(run, assembly, chosen, lambda desk: rows.extend(prover.verify(run, desk, start)))
         rows.sort(key=lambda row: (row["integration"], row["order_id"], row["id"] or 0))
         for sentence in run.tally.told:

@@ -135,6 +135,15 @@ class AfterStore(QueueStore):
         )
         return [(claimed(row, "forwarded"), row["confirmed_at"] is not None) for row in rows]
 
+    def count_forwarded_since(self, integration_id: int, since: datetime | None) -> int:
+        """How many `forwarded_since` will hand out."""
+        [(count,)] = self._read(
+            "SELECT count(*) FROM shipments WHERE integration_id = ? AND state = 'forwarded'"
+            " AND (? IS NULL OR forwarded_at >= ?)",
+            (integration_id, *(2 * [stamp(since) if since else None])),
+        )
+        return int(count)
+
     def prove(self, run_id: int, confirmed: Sequence[int], attempts: Sequence[Attempt]) -> None:
         """A look showed these numbers on their orders."""
         now = stamp(self.clock())
