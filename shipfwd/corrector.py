@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from shipfwd.errors import (
     CarrierNotAccepted,
     ConfigError,
+    Interrupted,
     NotOurs,
+    NotUnderstood,
     NumberNotAccepted,
     OrderNotFound,
     OutcomeUnknown,
     PlatformError,
     Rejected,
+    ShipfwdError,
+    StoreFailed,
     TryLater,
     UsageError,
 )
+from shipfwd.files import ran_out
 from shipfwd.http import Talk, WouldSend
-from shipfwd.models import Attempt, Claimed, Receipt, Seen, normalise, tracking_key
+from shipfwd.models import Attempt, Claimed, Exchange, Receipt, Seen, Settlement, normalise, tracking_key
 from shipfwd.runs import Run
 from shipfwd.unseen import remembered, written
-from shipfwd.verdicts import Desk, arriving
+from shipfwd.verdicts import ROUNDED, Desk, a_bug, arriving
 
 
 def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
@@ -34,47 +41,89 @@ def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
         raise UsageError(f"shipment {shipment_id}: {left[shipment_id]}; try again in a minute")
     ((claims,),) = groups.values()
     (one,) = claims
-    code = 0
+    left_at: list[datetime] = []
+    talk = Talk(desk.channel)
+
+    def leave(exchange: Exchange) -> None:
+        left_at.append(run.clock())
+        run.store.leave(run.id, [Attempt(one.id, "correct", "left", number, exchange)])
+
+    talk.intent = leave
     try:
+        if one.before != "forwarded":
+            raise UsageError(f"shipment {shipment_id} is not forwarded any more; see: shipfwd show {shipment_id}")
         if tracking_key(new) == one.parcel.key:
             raise UsageError(f"{new} is the number that shipment {shipment_id} has already")
         if run.store.taken(desk.integration.id, one.order_id, tracking_key(new)):
             raise UsageError(f"{new} is another shipment of order {one.order_id}; drop that one first")
-        lines, receipt = _replace(run, desk, one, new)
+        how, receipt = _replace(run, desk, one, new, talk)
         if not run.dry:
-            run.store.corrected(run.id, one, new, number, lines, receipt.confirmed, receipt.remote_id)
+            lines = [
+                Attempt(one.id, "correct", "replaced", how, exchange) for exchange in (*talk.exchanges,) or (None,)
+            ]
+            done = Settlement(
+                one.id, "forwarded", confirmed=receipt.confirmed, remote_id=receipt.remote_id, number=number
+            )
+            run.store.settle(run.id, desk.integration.id, [done], lines)
+            left_at.clear()
             run.tally.touched.add(one.id)
     except WouldSend as would:
         run.rehearse(one.id, f"would replace {one.parcel.tracking_number} by {new}", would.request)
-    except ConfigError as error:
-        run.tally.told.append(f"{desk.integration.name}: {error}; nothing was replaced")
-        code = error.exit_code
-    except OutcomeUnknown as error:
-        pause = f"{desk.doubt_seconds:.0f} seconds"
-        run.tally.told.append(
-            f"shipment {one.id}: {error}; it may have arrived: wait {pause}, then run the same command again"
-        )
-        code = 4
-    except TryLater as error:
-        run.tally.told.append(
-            f"shipment {one.id}: {error}; the old number may still stand there, run the same command again"
-        )
-        code = 4
-    except PlatformError as error:
-        run.tally.told.append(f"shipment {one.id}: {error}")
-        code = 1
+    except Exception as error:
+        if isinstance(error, StoreFailed) or ran_out(error):
+            raise
+        if left_at and _may_stand(error, talk.exchanges):
+            run.tally.codes.add(_doubt(run, desk, one, new, error, left_at[-1], talk.exchanges))
+            left_at.clear()
+        elif isinstance(error, (ConfigError, PlatformError)):
+            left_at.clear()
+            said = _refused(desk, one, error)
+            run.tally.codes.add(error.exit_code)
+            run.tally.told.append(said)
+            if not run.dry:
+                run.store.leave(run.id, [Attempt(one.id, "correct", "not replaced", said)])
+        else:
+            raise
     finally:
-        if not run.dry:
+        if not run.dry and not left_at:  # else: what left and is not recorded is in doubt once this run is gone
             run.store.release(run.id, [one])
-    if code:
-        run.tally.codes.add(code)
-        if not run.dry:
-            run.store.leave(run.id, [Attempt(one.id, "correct", "not replaced", run.tally.told[-1])])
 
 
-def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> tuple[list[Attempt], Receipt]:
-    """Do it; the journal's lines and what the platform said. Raises PlatformError when it cannot be done."""
-    talk = Talk(desk.channel)
+def _refused(desk: Desk, one: Claimed, error: Exception) -> str:
+    if isinstance(error, ConfigError):
+        return f"{desk.integration.name}: {error}; nothing was replaced"
+    then = "; the old number may still stand there, run the same command again" if isinstance(error, TryLater) else ""
+    return f"shipment {one.id}: {error}{then}"
+
+
+def _may_stand(error: Exception, exchanges: Sequence[Exchange]) -> bool:
+    """May the new number stand there, though the correction ended with this error?"""
+    if isinstance(error, (OutcomeUnknown, NotUnderstood)):
+        return True
+    if not isinstance(error, (PlatformError, ConfigError, Interrupted)):
+        return True  # a bug
+    return any(one.write and one.status is not None and one.status < 300 and not one.note for one in exchanges)
+
+
+def _doubt(
+    run: Run, desk: Desk, one: Claimed, new: str, error: Exception, left_at: datetime, exchanges: Sequence[Exchange]
+) -> int:
+    """The shipment shows doubt until a later run has looked which number stands there (`looked_up`)."""
+    since = left_at + ROUNDED
+    until = since + timedelta(seconds=desk.doubt_seconds)
+    what = str(error) if isinstance(error, ShipfwdError) else a_bug(error)
+    reason = f"whether {new} replaced {one.parcel.tracking_number} is looked up: {what}"
+    lost = Settlement(one.id, "pending", reason, "Correction", until, since)
+    lines = [Attempt(one.id, "correct", "no answer", "", exchange) for exchange in exchanges]
+    lines.append(Attempt(one.id, "correct", "in doubt", reason))
+    run.store.settle(run.id, desk.integration.id, [lost], lines)
+    run.tally.touched.add(one.id)
+    run.tally.told.append(f"shipment {one.id}: {reason}; by the first run after {desk.doubt_seconds:.0f} seconds")
+    return 4 if isinstance(error, ShipfwdError) else 70
+
+
+def _replace(run: Run, desk: Desk, one: Claimed, new: str, talk: Talk) -> tuple[str, Receipt]:
+    """Do it; how it was done and what the platform said. Raises PlatformError when it cannot be done."""
     platform = desk.platform.over(talk)
     old = one.parcel.tracking_number
     if platform.correct is None:
@@ -106,5 +155,4 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str) -> tuple[list[Attempt
         where = platform.where.format(order=one.order_id) or platform.title
         run.tally.talk.append(f"{new} was added; {old} cannot be removed through the API, see {where}")
         how += " (added beside it)"
-    lines = [Attempt(one.id, "correct", "replaced", how, exchange) for exchange in (*talk.exchanges,) or (None,)]
-    return lines, receipt
+    return how, receipt

@@ -270,6 +270,7 @@ class Settlement:
     kind              the error's class name, for filters; "" when there was none.
     status_sent       the platform marked the order as sent with this write.
     wants_sent        the order's status transfer is to follow.
+    number            it has this one from now on, in the place of the one that it had.
     """
 
     shipment_id: int
@@ -283,6 +284,7 @@ class Settlement:
     wants_sent: bool = False
     remote_id: str = ""
     adopted: bool = False
+    number: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from shipfwd.errors import CarrierNotAccepted, NotOurs, NumberNotAccepted, PlatformError, TryLater
 from shipfwd.http import Talk
-from shipfwd.models import Attempt, Claimed, Seen, tracking_key
+from shipfwd.models import Claimed, Seen, tracking_key
 from shipfwd.runs import Run
 from shipfwd.verdicts import Desk
 
@@ -57,8 +57,8 @@ def prove(run: Run, desk: Desk) -> None:
                 if there is None:
                     continue
                 if there.has(one.parcel.tracking_number):
-                    run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
-                    run.outcome(desk.integration.name, one, "forwarded", "confirmed")
+                    if run.store.prove(run.id, one):
+                        run.outcome(desk.integration.name, one, "forwarded", "confirmed")
                 elif not there.partial and (run.clock() - forwarded_at).total_seconds() >= desk.platform.proof_seconds:
                     _missing(run, desk, one)
 
@@ -95,7 +95,8 @@ def _missing(run: Run, desk: Desk, one: Claimed) -> None:
         else f"accepted, but the order does not show it; look at {where}, then: shipfwd forward --again {one.id}"
     )
     state = "pending" if harmless else "failed"
-    run.store.disprove(run.id, one.id, state, reason, [Attempt(one.id, "verify", "missing", reason)])
+    if not run.store.disprove(run.id, one, state, reason):
+        return
     run.tally.touched.add(one.id)
     run.tally.codes.add(4 if harmless else 1)
     run.outcome(desk.integration.name, one, state, "missing", reason)
@@ -160,7 +161,7 @@ def _compare(run: Run, desk: Desk, part: list[tuple[Claimed, bool]]) -> list[dic
         if verdict != "confirmed":
             run.tally.codes.add(4 if verdict == "unreadable" else 1)
         elif verdict == "confirmed" and not confirmed:
-            run.store.prove(run.id, [one.id], [Attempt(one.id, "verify", "confirmed")])
+            run.store.prove(run.id, one)
     for order in sorted({one.order_id for one, _ in part}):
         ours = run.store.ours(desk.integration.id, order)
         extra = [

@@ -73,7 +73,7 @@ class Run:
         deadline: float = 1200.0,
         log: Callable[..., None] = lambda *_, **__: None,
     ) -> None:
-        self.store, self.clock, self.dry, self.log = store, clock, dry, log
+        self.store, self.clock, self.dry, self._log = store, clock, dry, log
         self.tally = Tally()
         self.shown: dict[str, int] = {}  # the counts that were printed
         self.done = 0  # settled so far, for the progress line
@@ -103,15 +103,20 @@ class Run:
         code = self.tally.exit_code
         if kind is not None:  # click's Abort: a person said no
             code = 130 if kind.__name__ in ("KeyboardInterrupt", "Abort") else getattr(kind, "exit_code", 70)
-        self.log(
-            "run ended",
-            {0: "info", 4: "warning"}.get(code, "error"),
-            run=self.id,
-            command=self._command,
-            exit_code=code,
-            seconds=round(time.monotonic() - self._began, 1),
-            counts=self.shown,
-        )
+        try:
+            self._record(kind)
+        finally:
+            self.log(
+                "run ended",
+                {0: "info", 4: "warning"}.get(code, "error"),
+                run=self.id,
+                command=self._command,
+                exit_code=code,
+                seconds=round(time.monotonic() - self._began, 1),
+                counts=self.shown,
+            )
+
+    def _record(self, kind: type[BaseException] | None) -> None:
         if self._fd >= 0:
             try:
                 if kind is None:
@@ -123,6 +128,13 @@ class Run:
                 (self._folder / f"run-{self.id}").unlink(missing_ok=True)
                 os.close(self._fd)
             self.store.checkpoint()
+
+    def log(self, event: str, level: str = "info", /, **fields: Any) -> None:
+        """An event for the log. One that cannot be written stops nothing: what was done is recorded all the same."""
+        try:
+            self._log(event, level, **fields)
+        except (OSError, ValueError):
+            pass
 
     def outcome(self, integration: str, one: Claimed, state: str, word: str, reason: str = "", **more: Any) -> None:
         """Log what became of a shipment. state: as `status` shows it; word: what happened, as in the journal."""

@@ -42,6 +42,8 @@ _SAID = {
     ("verify", "missing"): "looked; the number is not there",
     ("correct", "replaced"): "the number was replaced",
     ("correct", "not replaced"): "the number was not replaced",
+    ("correct", "left"): "the replacement left; its run ended before the answer",
+    ("correct", "in doubt"): "the replacement was sent, but its answer was lost",
     ("person", "dropped"): "a person took it back: it is not sent",
     ("person", "forwarded"): "a person settled it: the number is there",
     ("person", "pending"): "a person settled it: the number is not there",

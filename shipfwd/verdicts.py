@@ -28,7 +28,7 @@ from shipfwd.errors import (
 )
 from shipfwd.files import ran_out
 from shipfwd.http import Channel
-from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, tracking_key
+from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, normalise, tracking_key
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
 from shipfwd.settings import named
@@ -97,6 +97,8 @@ class Verdicts:
 
     def _verdict(self, one: Claimed, seen: Seen, order: str, ours: Sequence[Claimed]) -> Settlement | None:
         """What the look alone decides; None: write it. `ours`: what the platform cannot show (unseen.py)."""
+        if one.in_doubt_since is not None and (new := self.store.correction(one.id)):
+            return self._corrected(one, one.in_doubt_since, new, seen)
         if seen.has(one.parcel.tracking_number):
             return self._done(one, adopted=True, confirmed=True)
         if one.in_doubt_since is not None:
@@ -121,6 +123,30 @@ class Verdicts:
         if isinstance(seen.refusal, Exception):
             return self._react(one, seen.refusal, None)
         return self._conflict(one, seen, order)
+
+    def _corrected(self, one: Claimed, since: datetime, given: str, seen: Seen) -> Settlement:
+        """Which number stands there after a correction whose answer was lost; nothing is written."""
+        old, new, now = one.parcel.tracking_number, normalise(given), self.run.clock()
+        here, there = seen.has(old), seen.has(new)
+        until = min(since, now + ROUNDED) + timedelta(seconds=self.desk.doubt_seconds)
+        if there and (not here or self.platform.correct == "add"):
+            if not self.store.taken(self.integration.id, one.order_id, tracking_key(new)):
+                return Settlement(one.id, "forwarded", confirmed=True, number=given)
+            reason = f"{new} stands there in its place, which is a shipment of its own; drop this one"
+            return Settlement(one.id, "failed", f"{reason}: shipfwd drop {one.id}", "Correction")
+        if now < until:
+            reason = f"whether {new} replaced {old} is not certain yet; looked up once more after the wait"
+            return Settlement(one.id, "pending", reason, "Correction", until, since)
+        again = f"shipfwd correct {one.id} {quote(new)}"
+        if here:
+            so = f"{new} stands beside it; to finish" if there else f"{new} did not arrive; to replace it"
+            return Settlement(one.id, "forwarded", f"{so}: {again}", confirmed=True)
+        where = self.platform.where.format(order=one.order_id) or self.platform.title
+        if seen.partial or not self.platform.read_back:
+            reason = f"{new} may have replaced {old}; check at {where}, then: shipfwd settle {one.id} --arrived"
+            return Settlement(one.id, "failed", f"{reason} (or --not-arrived)", "Correction", None, since)
+        reason = f"neither {old} nor {new} stands there; look at {where}; to send {old}: shipfwd forward {one.id}"
+        return Settlement(one.id, "failed", reason, "Correction")
 
     def _conflict(self, one: Claimed, seen: Seen, order: str) -> Settlement | None:
         """A different number stands there, and the platform cannot hold both."""

@@ -75,7 +75,7 @@ def test_what_is_not_finished_keeps_its_journal(filled, clock, more):
 def test_a_shipment_keeps_all_of_its_journal_or_none(filled, clock):
     one, *_ = settled(filled, 1)
     clock.forward(days=31)
-    filled.store.prove(filled.store.begin_run("verify"), [], [Attempt(one, "verify", "confirmed")])
+    filled.store.leave(filled.store.begin_run("verify"), [Attempt(one, "verify", "confirmed")])
     assert prune(filled).shipments == 1  # the other one
     assert [line["outcome"] for line in filled.store._read("SELECT outcome FROM attempts")] == [
         "left", "accepted", "confirmed",
@@ -88,7 +88,7 @@ def test_expired_and_dropped_ones_are_finished(filled, clock):
     clock.forward(days=4)
     filled.store.by_hand(dropped, "dropped", "cancelled")
     filled.store.expire(shop, timedelta(hours=72))
-    filled.store.prove(filled.store.begin_run("verify"), [], [Attempt(late, "look", "absent")])
+    filled.store.leave(filled.store.begin_run("verify"), [Attempt(late, "look", "absent")])
     clock.forward(days=31)
     assert prune(filled)[:2] == (2, 2)
 

@@ -64,9 +64,10 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
 
     \b
     shipfwd settle 17 --arrived        the number is there: forwarded
-    shipfwd settle 17 --not-arrived    it is not: pending, sent by the next run
+    shipfwd settle 17 --not-arrived    it is not: pending, sent by the next run (after a lost `correct`: as before)
     """
     from shipfwd import platforms
+    from shipfwd.models import normalise, tracking_key
 
     if arrived is None:
         raise UsageError("say what you saw there: --arrived or --not-arrived")
@@ -79,6 +80,14 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
     state, reason = (
         ("forwarded", "settled by hand: seen there") if arrived else ("pending", "settled by hand: not there")
     )
+    if new := store.correction(shipment_id):
+        old = row["tracking_number"]
+        state, reason = (
+            "forwarded",
+            f"settled by hand: {f'replaces {old}' if arrived else f'{normalise(new)} is not there'}",
+        )
+        if arrived and store.taken(row["integration_id"], row["order_id"], tracking_key(new)):
+            raise UsageError(f"{new} is another shipment of order {row['order_id']}; settle this one: --not-arrived")
     kind, transfer = platforms.load(row["platform"]).status_transfer, row["status_transfer"]
     if not store.by_hand(
         shipment_id,
@@ -86,6 +95,7 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
         reason,
         status_sent=bool(arrived) and kind == "with-tracking",
         wants_sent=bool(arrived) and kind == "separate" and transfer == "on",
+        number=new if arrived else "",
     ):
         raise UsageError(
             f"shipment {shipment_id} is being looked up right now; see in a minute: shipfwd show {shipment_id}"
@@ -112,6 +122,11 @@ def correct(app: App, shipment_id: int, number: str, yes: bool, dry_run: bool, f
 
     store = app.working_store()
     (row,) = _rows(app, (shipment_id,))
+    if row["in_doubt_since"]:
+        raise UsageError(
+            f"a write for shipment {shipment_id} was lost and may have arrived; that is looked up first, "
+            f"by the next run or with: shipfwd forward {shipment_id}"
+        )
     if row["state"] != "forwarded":
         raise UsageError(f"shipment {shipment_id} is {row['state']}, not forwarded; there is nothing to replace yet")
     if not tracking_key(number):

@@ -377,18 +377,25 @@ def integration_remove(app: App, name: str, yes: bool) -> None:
     """
     store = app.existing_store()
     one = store.integration(name)
-    counts = store.under_way(one.id)
-    if counts["sending"]:
-        raise UsageError(f"{name} has shipments that are being sent right now; try again in a minute")
-    live = max(counts["due"] + counts["in_doubt"], store.to_send(one))
-    if live and not yes:
-        raise UsageError(f"{name} has {live} shipments pending, retrying or in doubt; --yes drops them and removes it")
-    if (doubtful := counts["may_have_arrived"]) and not yes:
-        raise UsageError(
-            f"{name} has {doubtful} failed shipments that may have arrived; look there and end them (shipfwd status "
-            f"--state failed -i {name}), for nobody can look once it is removed. --yes removes it all the same"
-        )
+
+    def refuse() -> None:
+        counts = store.under_way(one.id)
+        if counts["sending"]:
+            raise UsageError(f"{name} has shipments that are being sent right now; try again in a minute")
+        live = max(counts["due"] + counts["in_doubt"], store.to_send(one))
+        if live and not yes:
+            raise UsageError(
+                f"{name} has {live} shipments pending, retrying or in doubt; --yes drops them and removes it"
+            )
+        if (doubtful := counts["may_have_arrived"]) and not yes:
+            raise UsageError(
+                f"{name} has {doubtful} failed shipments that may have arrived; look there and end them "
+                f"(shipfwd status --state failed -i {name}), for nobody can look once it is removed. "
+                "--yes removes it all the same"
+            )
+
+    refuse()
     app.confirm(f"Remove {name} and its secrets? Its shipments and journal stay readable.", yes)
-    dropped = store.remove_integration(one.id, f"integration {name} was removed")
+    dropped = store.remove_integration(one.id, f"integration {name} was removed", refuse)
     app.vault().wipe(one.id)
     app.say(f"removed {name}" + (f"; {dropped} shipments dropped" if dropped else ""))

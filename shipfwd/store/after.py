@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from shipfwd.models import Attempt, Claimed, Integration, parse_stamp, stamp, tracking_key
+from shipfwd.models import Attempt, Claimed, Integration, parse_stamp, stamp
 from shipfwd.store.due import FAR, READY, claimed
 from shipfwd.store.queue import HOLDS_BACK, WANT_SENT, QueueStore
 
@@ -144,17 +144,18 @@ class AfterStore(QueueStore):
         )
         return int(count)
 
-    def prove(self, run_id: int, confirmed: Sequence[int], attempts: Sequence[Attempt]) -> None:
-        """A look showed these numbers on their orders."""
-        now = stamp(self.clock())
+    def prove(self, run_id: int, one: Claimed) -> bool:
+        """A look showed this number on its order; False when the shipment has another one by now, or is not there."""
         with self._write() as db:
-            db.executemany(
+            changed = db.execute(
                 "UPDATE shipments SET confirmed_at = coalesce(confirmed_at, ?),"
                 " reason = iif(confirmed_at IS NULL AND reason NOT LIKE 'number is there; %', '', reason)"
-                " WHERE id = ? AND state = 'forwarded'",
-                [(now, one) for one in confirmed],
-            )
-            self._journal(db, run_id, attempts)
+                " WHERE id = ? AND state = 'forwarded' AND tracking_key = ?",
+                (stamp(self.clock()), one.id, one.parcel.key),
+            ).rowcount
+            if changed:
+                self._journal(db, run_id, [Attempt(one.id, "verify", "confirmed")])
+        return bool(changed)
 
     def missed_before(self, shipment_id: int) -> bool:
         """Was this shipment found missing once already?"""
@@ -165,71 +166,37 @@ class AfterStore(QueueStore):
             )
         )
 
-    def disprove(self, run_id: int, shipment_id: int, state: str, reason: str, attempts: Sequence[Attempt]) -> None:
-        """A number that was accepted is not there: pending (once more) or failed."""
+    def disprove(self, run_id: int, one: Claimed, state: str, reason: str) -> bool:
+        """A number that was accepted is not there: pending (once more) or failed. False as in `prove`."""
         with self._write() as db:
-            db.execute(
+            changed = db.execute(
                 "UPDATE shipments SET state = :state, reason = :reason, kind = 'Missing', next_attempt_at = NULL,"
                 " told = '', due_at = iif(:state = 'pending', :now, due_at)"
-                " WHERE id = :id AND state = 'forwarded' AND confirmed_at IS NULL",
-                {"state": state, "reason": reason, "now": stamp(self.clock()), "id": shipment_id},
-            )
-            self._journal(db, run_id, attempts)
+                " WHERE id = :id AND state = 'forwarded' AND confirmed_at IS NULL AND tracking_key = :key",
+                {"state": state, "reason": reason, "now": stamp(self.clock()), "id": one.id, "key": one.parcel.key},
+            ).rowcount
+            if changed:
+                self._journal(db, run_id, [Attempt(one.id, "verify", "missing", reason)])
+        return bool(changed)
 
     def newest_id(self) -> int:
         return int(self._read("SELECT coalesce(max(id), 0) FROM shipments")[0][0])
 
-    def taken(self, integration_id: int, order: str, key: str) -> bool:
-        """Is a number a shipment of this order already?"""
-        return bool(
-            self._read(
-                "SELECT 1 FROM shipments WHERE integration_id = ? AND order_id = ? AND tracking_key = ?",
-                (integration_id, order, key),
-            )
-        )
-
-    def corrected(
-        self,
-        run_id: int,
-        one: Claimed,
-        number: str,
-        original: str,
-        attempts: Sequence[Attempt],
-        confirmed: bool = True,
-        remote_id: str = "",
-    ) -> None:
-        """A forwarded shipment has a new number; the journal keeps the old one.
-
-        confirmed   the answer, or a look, showed the new number.
-        """
-        with self._write() as db:
-            before = db.execute("SELECT reason FROM shipments WHERE id = ?", (one.id,)).fetchone()["reason"]
-            db.execute(
-                "UPDATE shipments SET tracking_number = ?, tracking_original = ?, tracking_key = ?, tracking_url = '',"
-                " reason = ?, confirmed_at = iif(?, ?, NULL), remote_id = iif(?7 <> '', ?7, remote_id)"
-                " WHERE id = ? AND run_id = ?",
-                (
-                    number,
-                    original,
-                    tracking_key(number),
-                    f"replaces {one.parcel.tracking_number}" + (f"; {before}" if "marking as sent" in before else ""),
-                    confirmed,
-                    stamp(self.clock()),
-                    remote_id,
-                    one.id,
-                    run_id,
-                ),
-            )
-            self._journal(db, run_id, attempts)
-
     # ---- by hand ----------------------------------------------------------------------------------------
 
     def by_hand(
-        self, shipment_id: int, state: str, reason: str, *, status_sent: bool = False, wants_sent: bool = False
+        self,
+        shipment_id: int,
+        state: str,
+        reason: str,
+        *,
+        status_sent: bool = False,
+        wants_sent: bool = False,
+        number: str = "",
     ) -> bool:
         """A person ends it: dropped, or an in-doubt one settled. False when a run holds it, or has ended it meanwhile.
 
-        status_sent, wants_sent   as in Settlement.
+        status_sent, wants_sent, number   as in Settlement.
         """
         now = stamp(self.clock())
         with self._write() as db:
@@ -243,6 +210,8 @@ class AfterStore(QueueStore):
                 {"state": state, "reason": reason, "now": now, "id": shipment_id, "sent": status_sent},
             ).rowcount
             if changed:
+                if number:
+                    self._renumber(db, shipment_id, number, None)
                 self._journal(db, None, [Attempt(shipment_id, "person", state, reason)])
                 if wants_sent:
                     key = db.execute(

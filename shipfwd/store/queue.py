@@ -10,10 +10,20 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shipfwd.models import Attempt, Claimed, Integration, Settlement, parse_stamp, stamp
+from shipfwd.models import (
+    Attempt,
+    Claimed,
+    Integration,
+    Settlement,
+    normalise,
+    parse_stamp,
+    stamp,
+    tracking_key,
+)
 from shipfwd.store.due import FAR, READY, DueStore, claimed
 
 _DUE = """
@@ -47,7 +57,7 @@ UPDATE shipments SET state = :state, reason = :reason, kind = :kind, next_attemp
     in_doubt_since = :in_doubt_since, run_id = NULL,
     told = iif(:state IN ('failed', 'blocked') AND told <> :state || '|' || :reason, '', told),
     forwarded_at = iif(:state = 'forwarded', coalesce(forwarded_at, :now), forwarded_at),
-    confirmed_at = iif(:confirmed, coalesce(confirmed_at, :now), confirmed_at),
+    confirmed_at = iif(:confirmed, coalesce(confirmed_at, :now), iif(:kind = 'Correction', NULL, confirmed_at)),
     status_sent_at = iif(:status_sent, coalesce(status_sent_at, forwarded_at, :now), status_sent_at),
     remote_id = iif(:remote_id <> '', :remote_id, remote_id)
 WHERE id = :id AND run_id = :run AND state = 'sending'
@@ -55,6 +65,14 @@ WHERE id = :id AND run_id = :run AND state = 'sending'
 _JOURNAL = """
 INSERT INTO attempts (shipment_id, run_id, at, step, outcome, detail, method, url, status, request, answer)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_BROKEN_CORRECTION = """
+UPDATE shipments SET run_id = NULL, attempts = attempts - (:left IS NULL),
+    state = iif(:left IS NULL, 'forwarded', 'pending'), kind = iif(:left IS NULL, kind, 'Correction'),
+    in_doubt_since = strftime('%Y-%m-%dT%H:%M:%SZ', :left, '+1 second'), next_attempt_at = NULL,
+    confirmed_at = iif(:left IS NULL, confirmed_at, NULL),
+    reason = iif(:left IS NULL, reason, 'a correction broke off; the platform is asked which number stands there')
+WHERE id = :id
 """
 # An order may be marked as sent once no parcel of it is still on its way or in trouble. One that is blocked
 # because the platform shows a single number will never be on its way.
@@ -107,11 +125,8 @@ class QueueStore(DueStore):
             ).fetchall()
             corrects = db.execute("SELECT 1 FROM runs WHERE id = ? AND command = 'correct'", (run_id,)).fetchone()
             for row in rows:
-                if corrects:  # it was forwarded; sending its number again could bring back the one that was replaced
-                    db.execute(
-                        "UPDATE shipments SET state = 'forwarded', run_id = NULL, reason = ? WHERE id = ?",
-                        ("a correction broke off; run it again, or look there with: shipfwd verify", row["id"]),
-                    )
+                if corrects:  # it was forwarded, and is so still unless its write left; which number stands there then?
+                    db.execute(_BROKEN_CORRECTION, {"id": row["id"], "left": row["left_at"]})
                     continue
                 db.execute(
                     "UPDATE shipments SET state = 'pending', run_id = NULL, next_attempt_at = NULL,"
@@ -251,6 +266,8 @@ class QueueStore(DueStore):
         held: set[int] = set()
         with self._write() as db:
             for one in outcomes:
+                if one.number:
+                    one = replace(one, reason=self._renumber(db, one.shipment_id, one.number, run_id) or one.reason)
                 changed = db.execute(
                     _SETTLE,
                     {
@@ -278,6 +295,31 @@ class QueueStore(DueStore):
                 names = {"integration": integration_id, "order": order, "turn": stamp(turn) if turn else None}
                 db.execute(WANT_SENT, names)
         return held
+
+    @staticmethod
+    def _renumber(db: sqlite3.Connection, shipment_id: int, number: str, run_id: int | None) -> str:
+        """Give a shipment that is held (by nobody: None) another number; what replaces what, "" where nothing does."""
+        names = {"id": shipment_id, "run": run_id, "number": normalise(number), "original": number}
+        before = db.execute("SELECT tracking_number, reason FROM shipments WHERE id = :id", names).fetchone()
+        changed = db.execute(
+            "UPDATE shipments SET tracking_number = :number, tracking_original = :original, tracking_key = :key,"
+            " tracking_url = '', confirmed_at = NULL WHERE id = :id AND run_id IS :run",
+            names | {"key": tracking_key(number)},
+        ).rowcount
+        marked = f"; {before['reason']}" if "marking as sent" in before["reason"] else ""
+        return f"replaces {before['tracking_number']}{marked}" if changed else ""
+
+    def correction(self, shipment_id: int) -> str:
+        """The new number of a correction whose write left last and that is in doubt; "" when it was another write."""
+        rows = self._read(
+            "SELECT step, detail FROM attempts WHERE shipment_id = ? AND outcome = 'left' ORDER BY id DESC LIMIT 1",
+            (shipment_id,),
+        )
+        return str(rows[0]["detail"]) if rows and rows[0]["step"] == "correct" else ""
+
+    def taken(self, integration_id: int, order: str, key: str) -> bool:
+        """Is a number a shipment of this order already?"""
+        return key in self.ours(integration_id, order)
 
     def _journal(self, db: sqlite3.Connection, run_id: int | None, attempts: Iterable[Attempt]) -> None:
         db.executemany(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -117,10 +118,14 @@ class RegistryStore(Connected):
         with self._write() as db:
             db.execute("UPDATE integrations SET identity = ? WHERE id = ?", (identity, integration_id))
 
-    def remove_integration(self, integration_id: int, reason: str) -> int:
-        """Drop what is still under way, forget settings and secrets, keep shipments and journal; how many dropped."""
+    def remove_integration(self, integration_id: int, reason: str, unless: Callable[[], None] = lambda: None) -> int:
+        """Drop what is still under way, forget settings and secrets, keep shipments and journal; how many dropped.
+
+        unless   raises what speaks against it. Asked when nobody can claim any more: a run may have meanwhile.
+        """
         now = stamp(self.clock())
         with self._write() as db:
+            unless()
             dropped = db.execute(
                 "UPDATE shipments SET state = 'dropped', reason = ?, next_attempt_at = NULL, in_doubt_since = NULL,"
                 " run_id = NULL WHERE integration_id = ? AND state IN ('pending', 'sending')",
