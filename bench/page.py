@@ -60,7 +60,7 @@ def main() -> list[dict[str, str]]:
         try:
             report("the same, until a filter has answered in chromium", statistics.median(ready(file)), READY)
         except ImportError:
-            print("no browser here: run make browser first", file=sys.stderr)
+            print("NOT MEASURED: no browser here: run make browser first", file=sys.stderr)
     return results
 
 

@@ -52,7 +52,7 @@ def journal(path: Path, store: Store) -> None:
 def main() -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "size.db"
-        filled(path, SHIPMENTS).close()
+        filled(path, SHIPMENTS)
         bare = path.stat().st_size
         store = Store(path, opened(path), lambda: datetime.now(UTC))
         journal(path, store)
