@@ -239,9 +239,9 @@ def test_how_long_an_access_token_lasts(said, seconds):
 @pytest.mark.parametrize(
     "answer", [{}, [], {"access_token": ""}, {"access_token": 5}, {"access_token": "a", "refresh_token": 5}]
 )
-def test_an_answer_without_a_token_is_not_understood_and_nothing_is_saved(answer):
+def test_an_answer_without_a_token_rests_the_integration_and_nothing_is_saved(answer):
     desk = Desk((200, answer), token=stored(seconds=0))
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(ConfigError, match="answered 200 and gave no token; check auth_url"):
         desk.shop.access_token()
     assert "saved" not in desk.events
 

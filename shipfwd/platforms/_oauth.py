@@ -25,7 +25,7 @@ from hashlib import sha256
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode
 
-from shipfwd.errors import AuthFailed, ConfigError, NotUnderstood, ShipfwdError, TryLater, Unavailable
+from shipfwd.errors import AuthFailed, ConfigError, ShipfwdError, TryLater, Unavailable
 from shipfwd.models import Reply
 from shipfwd.platforms.base import Platform, Token, host
 
@@ -160,13 +160,16 @@ class OAuth(Platform):
         return {"scope": self.scope} if self.scope else {}
 
     def _read(self, reply: Reply, before: Token | None) -> Token:
-        """The answer as a login; what it leaves out of a refresh token stays as it was."""
+        """The answer as a login; what it leaves out of a refresh token stays as it was.
+
+        Any other document rests the integration: that nobody can log in is no shipment's fault, and none is failed.
+        """
         if reply.status >= 300:
             raise self._refusal(reply)
-        data, now = reply.data, self.now()
-        access, refresh = self.field(data, "access_token"), data.get("refresh_token") or ""
+        data, now = reply.data if isinstance(reply.data, dict) else {}, self.now()
+        access, refresh = data.get("access_token"), data.get("refresh_token") or ""
         if not isinstance(access, str) or not isinstance(refresh, str) or not access:
-            raise NotUnderstood(f"{self.title} answered with a token that is none")
+            raise ConfigError(self._gave_none(reply))
         old = before or Token("", now)
         new = bool(refresh) and refresh != old.refresh
         life = _seconds(data.get("refresh_token_expires_in"), self.login_seconds if new else 0)
@@ -190,7 +193,11 @@ class OAuth(Platform):
             return AuthFailed(f"the login at {self.title} ended or was withdrawn ({word}); {self.login_advice}")
         if word:
             return AuthFailed(f"{self.title} refuses a token ({word}); check its settings and secrets")
-        return ConfigError(f"{where} answered {reply.status} and gave no token; check {self.login_base}")
+        return ConfigError(self._gave_none(reply))
+
+    def _gave_none(self, reply: Reply) -> str:
+        where = host(self.values[self.login_base])
+        return f"{where} answered {reply.status} and gave no token; check {self.login_base}"
 
 
 def _word(reply: Reply) -> str:
