@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from shlex import quote
 
-from shipfwd import schedule, unseen
+from shipfwd import http, schedule, unseen
 from shipfwd.errors import (
     CarrierNotAccepted,
     ConfigError,
@@ -27,7 +27,6 @@ from shipfwd.errors import (
     TryLater,
 )
 from shipfwd.files import ran_out
-from shipfwd.http import Channel
 from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, normalise, tracking_key
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
@@ -49,7 +48,7 @@ class Desk:
 
     integration: Integration
     platform: Platform
-    channel: Channel
+    channel: http.Channel
     doubt_seconds: float
     concurrency: int
     random: Callable[[], float]
@@ -212,7 +211,7 @@ class Verdicts:
         now, kind, reason = self.run.clock(), type(error).__name__, _advice(error, one, self.integration)
         doubt = one.in_doubt_since
         if isinstance(error, OutcomeUnknown) and written:
-            since = (left_at or now) + ROUNDED
+            since = _since(left_at or now, now)
             if blind and self.platform.repeat != "harmless":
                 return unseen.unreadable(self.platform, one, since)
             until = since + timedelta(seconds=self.desk.doubt_seconds)
@@ -225,7 +224,7 @@ class Verdicts:
             return Settlement(one.id, "pending", reason, kind, at, doubt)
         if isinstance(error, NotUnderstood) and left_at is not None and self.platform.repeat != "harmless":
             there = f"{error}; the number may be there; that is looked up by: shipfwd forward {one.id}"
-            return Settlement(one.id, "failed", there, kind, None, left_at + ROUNDED)
+            return Settlement(one.id, "failed", there, kind, None, _since(left_at, now))
         blocking = (NotOurs, OneNumber, NeedsItems)
         if isinstance(error, blocking) or isinstance(error, (CarrierNotAccepted, NumberNotAccepted)) and not written:
             return self._blocked(one, error)
@@ -244,7 +243,7 @@ class Verdicts:
             lost = OutcomeUnknown(f"its writes broke off, a part of them was done: {error}")
             return [(one, self._react(one, lost, left_at, True, not self.platform.read_back)) for one in part]
         reason = f"{a_bug(error)}; the number may be there; that is looked up by: shipfwd forward"
-        since = left_at + ROUNDED
+        since = _since(left_at, self.run.clock())
         return [(one, Settlement(one.id, "failed", f"{reason} {one.id}", "Bug", None, since)) for one in part]
 
     def _after(self, one: Claimed, stopped: TryLater, at: datetime | None) -> Settlement:
@@ -253,6 +252,12 @@ class Verdicts:
             at = schedule.retry_at(1, self.run.clock(), stopped.after, self.desk.random)
         reason = f"waits for an older parcel of its order: {stopped}"
         return Settlement(one.id, "pending", reason, type(stopped).__name__, at, one.in_doubt_since)
+
+
+def _since(left_at: datetime, now: datetime) -> datetime:
+    """Since when a write is in doubt. Left longer ago than a request lives, it did not: the clock jumped meanwhile."""
+    lived = timedelta(seconds=http.LIFE_SECONDS + http.WATCH_SECONDS)
+    return max(left_at, now - lived) + ROUNDED
 
 
 def arriving(desk: Desk, store: Store, order: str, one: Claimed, now: datetime) -> tuple[int, datetime] | None:

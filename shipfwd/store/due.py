@@ -126,7 +126,7 @@ class DueStore(Connected):
             start = f"it was older than {hours} when it came to be sent"
         names = {
             "start": start,
-            "late": f"its order reached '{integration.trigger_status}' later than {hours} after its creation",
+            "late": f"no sweep found it in '{integration.trigger_status}' within {hours} of its creation",
             "key": integration.trigger_key if integration.enabled else "",
             "integration": integration.id,
             "oldest": stamp(self.clock() - window),
