@@ -410,11 +410,13 @@ def _broken(error: Exception, lost: type[TryLater], where: str) -> PlatformError
             )
         if isinstance(cause, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
             return Unavailable(f"the name {host} cannot be resolved; check base_url and the network")
-    if getattr(_here, "dialling", False) and any(isinstance(cause, (ssl.SSLError, OSError)) for cause in causes):
-        return Unavailable(f"{host} cannot be reached: no secure connection ({error.__class__.__name__})")
+    dialling = getattr(_here, "dialling", False) and any(isinstance(cause, OSError) for cause in causes)
     before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout)
-    if any(isinstance(cause, (*before, requests.exceptions.ProxyError)) for cause in causes):
-        return Unavailable(f"{host} cannot be reached")
+    if dialling or any(isinstance(cause, (*before, requests.exceptions.ProxyError)) for cause in causes):
+        told = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+        why = told.strerror.lower() if told and told.strerror else "no answer"
+        why = f"no secure connection ({told.reason})" if isinstance(told, ssl.SSLError) else why
+        return Unavailable(f"{host} cannot be reached: {why}")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
         return ConfigError(f"{where}: not a usable address; check base_url")
     what = "did not answer in time" if any(isinstance(c, (TimeoutError, requests.Timeout)) for c in causes) else (

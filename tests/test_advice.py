@@ -42,6 +42,23 @@ def test_a_mistake_on_the_command_line_is_2_and_says_the_way_out(one, args, said
     assert (got.code, got.err) == (2, f"shipfwd: {said}\n")
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("status", "--limit", "x"), "'x' is not a whole number from 0"),
+        (("order", "list", "--limit", "-1"), "'-1' is not a whole number from 0"),
+        (("forward", "--deadline", "0"), "'0' is not a number of minutes above 0"),
+        (("sweep", "--deadline", "nan"), "'nan' is not a number of minutes above 0"),
+        (("prune", "--older-than", "0"), "'0' is not a whole number of days from 1"),
+        (("simulate", "--port", "65536"), "'65536' is not a port: 0 to 65535"),
+    ],
+)
+def test_a_wrong_number_is_told_what_would_be_a_right_one(one, args, said):
+    got = one.run(*args)
+    assert got.code == 2
+    assert f"Invalid value for '{args[-2]}': {said}\n" in got.err
+
+
 @pytest.mark.parametrize("end", ["", "-wal", ".vault"])
 @pytest.mark.parametrize(
     "args",

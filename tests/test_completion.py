@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from click import shell_completion
 from click.shell_completion import ShellComplete
 
 from shipfwd.cli import COMMANDS, cli
+from shipfwd.cli.complete import mend_fish
 
 
 def offered(*words: str, incomplete: str = "") -> list[str]:
@@ -93,6 +95,26 @@ def test_without_a_database_nothing_is_offered_or_made(monkeypatch, tmp_path, co
 )
 def test_states_platforms_settings_and_options_are_offered(words, incomplete, wanted):
     assert offered(*words, incomplete=incomplete) == wanted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("import",), ("import", "a.csv"), ("import", "--rejects"), ("sweep", "--report"), ("sweep", "--metrics"),
+     ("status", "--output"), ("--db",), ("--trace",)],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_files_name_is_left_to_the_shell(words):
+    (item,) = ShellComplete(cli, {}, "shipfwd", "_X").get_completions(list(words), "par")
+    assert (item.type, item.value) == ("file", "par")
+
+
+def test_a_comma_in_a_description_is_no_end_of_it_in_fish(monkeypatch, capsys):
+    monkeypatch.setattr("click.shell_completion._available_shells", dict(shell_completion._available_shells))
+    mend_fish()
+    monkeypatch.setenv("_SHIPFWD_COMPLETE", "fish_source")
+    with pytest.raises(SystemExit):
+        cli.main(prog_name="shipfwd")
+    assert 'string split --max 1 "," $completion' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -275,12 +275,13 @@ def test_a_harmless_write_is_repeated(serve, line, name):
     assert len(server.asked) == 2
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_unreachable_host_got_nothing_so_it_is_tried_again(line, method):
+def test_an_unreachable_host_got_nothing_so_it_is_tried_again(line, method, scheme):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    with pytest.raises(errors.Unavailable, match="cannot be reached"):
-        line.send(f"http://127.0.0.1:{port}", method)
+    with pytest.raises(errors.Unavailable, match=f"127.0.0.1:{port} cannot be reached: connection refused"):
+        line.send(f"{scheme}://127.0.0.1:{port}", method)
     assert len(line.talk.exchanges) == 3
 
 

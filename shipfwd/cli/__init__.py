@@ -6,6 +6,7 @@ Only click is imported here; every command's module is loaded when the command i
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -85,8 +86,6 @@ class Root(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except BrokenPipeError:  # click would make it 1; the reader has simply seen enough
-            import os
-
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except Exception as error:
@@ -99,12 +98,26 @@ class Root(click.Group):
             ctx.exit(70)
 
 
+def _files(*args: Any) -> Any:
+    from shipfwd.cli.complete import files
+
+    return files(*args)
+
+
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
-@click.option("--db", metavar="FILE", help="The database; else $SHIPFWD_DB, else shipfwd.db in your data directory.")
+@click.option(
+    "--db",
+    metavar="FILE",
+    shell_complete=_files,
+    help="The database; else $SHIPFWD_DB, else shipfwd.db in your data directory.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless a person is needed (for cron).")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option(
-    "--trace", metavar="FILE", help="Append the conversation with the platforms, secrets masked, as JSON lines."
+    "--trace",
+    metavar="FILE",
+    shell_complete=_files,
+    help="Append the conversation with the platforms, secrets masked, as JSON lines.",
 )
 @click.option(
     "--log-format",
@@ -137,6 +150,10 @@ def cli(ctx: click.Context, db: str | None, quiet: bool, verbose: bool, trace: s
 
 def main() -> None:
     """The console script. A closed pipe (`shipfwd status | head`) is no error."""
+    if "_SHIPFWD_COMPLETE" in os.environ:
+        from shipfwd.cli.complete import mend_fish
+
+        mend_fish()
     try:
         code = cli.main(prog_name="shipfwd", standalone_mode=False)  # what ctx.exit() was given
         sys.stdout.flush()
@@ -152,8 +169,6 @@ def main() -> None:
             error.show()
         sys.exit(2)
     except OSError as error:  # the reader has seen enough, or what is written to is full
-        import os
-
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             sys.exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -59,6 +60,28 @@ class ShipmentId(click.ParamType):
             raise UsageError(
                 f"'{value}' is no shipment's number; those of an order: shipfwd status -o {shlex.quote(str(value))}"
             ) from None
+
+
+class Number(click.ParamType):
+    """A number of an option; a wrong one is told what is taken, in words."""
+
+    name = "number"
+
+    def __init__(self, kind: type[int] | type[float], least: float, words: str, most: float = math.inf) -> None:
+        self.kind, self.least, self.words, self.most = kind, least, words, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = self.kind(value)
+        except ValueError:
+            number = math.nan
+        if not (self.least <= number <= self.most and math.isfinite(number)):
+            self.fail(f"'{value}' is not {self.words}", param, ctx)
+        return number
+
+
+WHOLE = Number(int, 0, "a whole number from 0")
+MINUTES = Number(float, 1e-9, "a number of minutes above 0")
 
 
 def key_values(texts: Iterable[str], option: str) -> dict[str, str]:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import click
 
 from shipfwd import views
-from shipfwd.cli.app import App, formats
+from shipfwd.cli.app import App, Number, formats
 
 
 @click.command()
-@click.option("--older-than", type=click.IntRange(min=1), required=True, metavar="DAYS", help="Keep what is younger.")
+@click.option(
+    "--older-than",
+    type=Number(int, 1, "a whole number of days from 1"),
+    required=True,
+    metavar="DAYS",
+    help="Keep what is younger.",
+)
 @formats()
 @click.pass_obj
 def prune(app: App, older_than: int, form: str) -> None:
@@ -76,8 +82,16 @@ def demo(app: App) -> None:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Default: any free one.")
-@click.option("--latency-ms", type=click.FloatRange(min=0), default=0, metavar="N", help="How long every answer takes.")
+@click.option(
+    "--port", type=Number(int, 0, "a port: 0 to 65535", 65535), default=0, metavar="N", help="Default: any free one."
+)
+@click.option(
+    "--latency-ms",
+    type=Number(float, 0, "a number of milliseconds from 0"),
+    default=0,
+    metavar="N",
+    help="How long every answer takes.",
+)
 @click.option(
     "--fault", "faults", multiple=True, metavar="KIND:RATE", help="Such as 502:0.1, drop:0.05, 429; may be repeated."
 )

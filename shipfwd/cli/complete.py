@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from shipfwd.store.checkup import Checkup
 
 
@@ -65,3 +67,20 @@ def keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[st
     from shipfwd.settings import CONFIG
 
     return [key for key in CONFIG if key.startswith(incomplete)]
+
+
+def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The shell's own files."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, "file")]
+
+
+def mend_fish() -> None:
+    """click's script for fish cuts each description, and each name, at its first comma."""
+    from click.shell_completion import FishComplete, add_completion_class
+
+    class Fish(FishComplete):
+        source_template = FishComplete.source_template.replace("string split", "string split --max 1")
+
+    add_completion_class(Fish)

@@ -142,7 +142,7 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", shell_complete=complete.files)
 @click.option("-i", "--integration", "name", shell_complete=complete.integrations, help="For rows that name none.")
 @click.option(
     "--file-format",
@@ -158,7 +158,12 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
     shell_complete=complete.profiles,
     help="Remember --map, --file-format and -i by this name; alone: use them.",
 )
-@click.option("--rejects", metavar="FILE", help="Write rejected rows there, in the file's own format.")
+@click.option(
+    "--rejects",
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Write rejected rows there, in the file's own format.",
+)
 @click.option("--no-forward", is_flag=True, help="Only store them.")
 @click.option("--dry-run", is_flag=True, help="Read and examine; store and send nothing.")
 @click.option("--yes", is_flag=True, help="Take a file although one number serves more than 3 orders.")

@@ -8,7 +8,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli import complete
-from shipfwd.cli.app import App, formats
+from shipfwd.cli.app import WHOLE, App, formats
 from shipfwd.errors import UsageError
 
 
@@ -49,7 +49,7 @@ def order_move(app: App, orders: tuple[str, ...], to_status: str, name: str) -> 
 
 @order.command("list")
 @click.option("-i", "--integration", "name", shell_complete=complete.integrations, help="Only this integration.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many, newest first (a table: 50).")
+@click.option("--limit", type=WHOLE, metavar="N", help="At most so many, newest first (a table: 50).")
 @formats()
 @click.pass_obj
 def order_list(app: App, name: str | None, limit: int | None, form: str) -> None:

@@ -10,7 +10,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli import complete
-from shipfwd.cli.app import App, ShipmentId, formats
+from shipfwd.cli.app import WHOLE, App, ShipmentId, formats
 from shipfwd.errors import UsageError
 from shipfwd.models import STATES
 
@@ -41,9 +41,9 @@ def moment(app: App, text: str) -> datetime:
 @click.option("-o", "--order", "orders", multiple=True, help="Only this order; may be repeated.")
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only this state; may be repeated.")
 @click.option("--since", metavar="T", help="Created at or after this time.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many, newest first (a table: 50).")
+@click.option("--limit", type=WHOLE, metavar="N", help="At most so many, newest first (a table: 50).")
 @click.option("--all", "every", is_flag=True, help="All of them.")
-@click.option("--output", metavar="FILE", help="Write there instead of stdout.")
+@click.option("--output", metavar="FILE", shell_complete=complete.files, help="Write there instead of stdout.")
 @click.option("--watch", is_flag=True, help="Draw it again every few seconds, until Ctrl-C; on a terminal.")
 @formats("html")
 @click.pass_obj

@@ -8,7 +8,7 @@ import click
 
 from shipfwd import views
 from shipfwd.cli import complete
-from shipfwd.cli.app import App, ShipmentId, formats
+from shipfwd.cli.app import MINUTES, App, ShipmentId, formats
 from shipfwd.cli.ending import Rehearsal, finish, say_outcomes
 from shipfwd.cli.progress import due_left, looks_left, progress
 from shipfwd.errors import ShipfwdError, UsageError
@@ -36,9 +36,7 @@ from shipfwd.errors import ShipfwdError, UsageError
 )
 @click.option("--again", is_flag=True, help="Look at forwarded ones too; write only what is absent.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
-@click.option(
-    "--deadline", type=click.FloatRange(min=0, min_open=True), metavar="MIN", help="End after so many minutes."
-)
+@click.option("--deadline", type=MINUTES, metavar="MIN", help="End after so many minutes.")
 @formats()
 @click.pass_obj
 def forward(
@@ -130,16 +128,21 @@ def forward(
     help="Only this integration; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+@click.option("--deadline", type=MINUTES, metavar="MIN", help="End after so many minutes.")
 @click.option(
-    "--deadline", type=click.FloatRange(min=0, min_open=True), metavar="MIN", help="End after so many minutes."
+    "--metrics",
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Write Prometheus metrics there, for a textfile collector.",
 )
-@click.option("--metrics", metavar="FILE", help="Write Prometheus metrics there, for a textfile collector.")
 @click.option(
     "--ping",
     metavar="URL",
     help="Call URL/start, then URL (codes 0 and 4) or URL/fail (healthchecks.io); never fails the run.",
 )
-@click.option("--report", metavar="FILE", help="Refresh the status page there, in one step.")
+@click.option(
+    "--report", metavar="FILE", shell_complete=complete.files, help="Refresh the status page there, in one step."
+)
 @formats()
 @click.pass_obj
 def sweep(
