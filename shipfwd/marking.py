@@ -105,6 +105,10 @@ class Marking(Verdicts):
                     raise Rejected(f"the order is in '{seen.state}' there, from which it is not marked")
                 if isinstance(seen.refusal, Exception):  # cancelled or refunded, though its parcel is not
                     raise seen.refusal
+                parcels = [one.parcel for one in self.store.parcels_of(self.integration.id, order)]
+                if left := platform.pieces_left(order, seen, parcels):
+                    said = platform.mark_partly(order, seen) or "not marked as sent"
+                    raise PiecesLeft(f"number is there; {left} more of the order are in no parcel yet, so it is {said}")
                 platform.mark_sent(order, seen)
         except TurnOver:
             return

@@ -27,6 +27,7 @@ ORDER = (
     "signals", "redactor", "files", "carriers", "schedule",
     "rows", "readers", "spreadsheet", "importer", "rejects",
     "platforms._fields",
+    "platforms._pieces",
     "platforms.base",
     "platforms._*",
     "platforms",

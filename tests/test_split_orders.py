@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from shipfwd import platforms
+from shipfwd.models import Item
+from shipfwd.models import Line as Mug
+from shipfwd.platforms._pieces import unpacked
 from shipfwd.simulator.base import Line
 
-FIRST, SECOND = "620000000000000000000001", "620000000000000000000002"
+FIRST, SECOND, LABEL = "620000000000000000000001", "620000000000000000000002", "620000000000000000000099"
 # platform: an order's number there, its write, and the pieces that a write names (the platform's line id is 1001).
 WIRE = {
     "woocommerce": ("13", "POST .*/fulfillments", lambda sent: metas(sent)["_items"][0]["qty"]),
@@ -79,17 +82,94 @@ def test_pieces_that_have_gone_are_not_sent_a_second_time(split):
     assert "0 of item '1001' left to ship, not 1" in split.json("status", "--state", "failed")[0]["reason"]
 
 
-def test_woocommerce_completes_an_order_with_its_last_pieces_and_not_before(shop, sim):
+# Where marking is a call of its own: platform, flavour, order, its state there, that of a part, that of the whole.
+STEPS = [
+    ("allegro", "", "a11e9000-0000-4000-8000-000000000013", lambda one: one.more["fulfillment"], "NEW", "SENT"),
+    ("erli", "", "180909x12345", lambda one: one.more["seller"], "readyToProcess", "sent"),
+    ("prestashop", "", "XKBKNABJK", lambda one: one.status, "3", "4"),
+    ("shopware", "", "13", lambda one: one.rows[0]["stateMachineState"]["technicalName"], "shipped_partially", "shipped"),
+    *(("woocommerce", how, "13", lambda one: one.status, "processing", "completed")
+      for how in ("core", "ast", "shipment-tracking", "fulfillments")),
+]  # fmt: skip
+
+
+@pytest.fixture(params=STEPS, ids=lambda step: " ".join(filter(None, step[:2])))
+def stepped(request, sim, shop, monkeypatch):
+    """A shop with an order of three mugs and a plate; `status` tells what it is there, `put` sends a parcel."""
+    platform, flavour, shop.order, state, part, whole = request.param
+    monkeypatch.setattr(platforms.load(platform), "rates", ())
+    stand = sim.platform(platform)
+    if flavour:
+        stand.flavour = flavour
+    order = stand.add_order(shop.order, lines=[Line("1001", 3, "MUG"), Line("1002", 1, "PLATE")])
+    shop.add("shop", platform, *(["--status-transfer"] if platform == "allegro" else []))
+    shop.number = 620000000000000000000000
+
+    def put(*items, code=0):
+        shop.number += 1
+        given = [word for item in items for word in ("--item", item)]
+        assert shop.run("add", shop.order, shop.number, "-i", "shop", "--carrier", "dpd", *given).code == code
+        return shop.json("status")[0]
+
+    shop.put, shop.status, shop.part, shop.whole = put, lambda: state(order), part, whole
+    return shop
+
+
+def test_an_order_is_marked_with_its_last_pieces_and_not_before(stepped):
+    first = stepped.put("1001:1", "1002")
+    assert (first["state"], first["status_sent_at"], stepped.status()) == ("forwarded", None, stepped.part)
+    assert "2 more of the order are in no parcel yet" in first["reason"]
+    assert stepped.run("sweep").code == 0
+    assert stepped.status() == stepped.part
+    stepped.put("1001:2")
+    assert stepped.status() == stepped.whole
+    assert [(one["reason"], bool(one["status_sent_at"])) for one in stepped.json("status")] == [("", True)] * 2
+
+
+def test_a_label_that_was_cancelled_holds_no_pieces(stepped):
+    stepped.put("1001:1", "1002")
+    assert stepped.run("add", stepped.order, LABEL, "-i", "shop", "--no-forward", "--item", "1001:2").code == 0
+    assert stepped.run("drop", "2").code == 0
+    assert stepped.run("forward").code == 0
+    assert stepped.status() == stepped.part
+    stepped.put("1001")
+    assert stepped.status() == stepped.whole
+
+
+@pytest.mark.parametrize("platform", ["prestashop", "shopware"])
+def test_a_parcel_without_items_holds_all_the_rest(sim, shop, platform):
+    sim.platform(platform).add_order("13", lines=[Line("1001", 3, "MUG")])
+    shop.add("shop", platform)
+    assert shop.run("add", "13", FIRST, "-i", "shop", "--carrier", "dpd", "--no-forward", "--item", "MUG:1").code == 0
+    assert shop.run("add", "13", SECOND, "-i", "shop", "--carrier", "dpd").code == 0
+    assert shop.run("forward").code == 0
+    assert all(one["status_sent_at"] for one in shop.json("status"))
+
+
+@pytest.mark.parametrize("items", [["MUG:3", "PLATE"], ["MUG", "MUG", "PLATE:9"]])
+def test_pieces_are_counted_by_sku_too(items):
+    lines = [Mug("1", 2, 2, "MUG"), Mug("2", 1, 1, "MUG"), Mug("3", 1, 1, "PLATE")]
+    given = [Item("", word.partition(":")[0], int(word.partition(":")[2] or 0) or None) for word in items]
+    assert unpacked(lines, given) == (0, [])
+    assert unpacked(lines, given[:1])[0] == 1
+
+
+def test_an_item_that_is_not_on_the_order_leaves_its_status_to_a_person(sim, shop):
+    order = sim.platform("prestashop").add_order("XKBKNABJK", lines=[Line("1001", 1, "MUG")])
+    shop.add("shop", "prestashop")
+    assert shop.run("add", "XKBKNABJK", FIRST, "-i", "shop", "--carrier", "dpd", "--item", "CUP").code == 1
+    (row,) = shop.json("status")
+    assert (row["state"], order.status) == ("forwarded", "3")
+    assert "item 'CUP' is not on this order at PrestaShop" in row["reason"]
+
+
+def test_fulfillments_of_the_first_versions_stand_in_one_more_object(shop, sim):
     stand = sim.platform("woocommerce")
-    stand.flavour = "fulfillments"
+    stand.flavour, stand.wrapped = "fulfillments", True
     order = stand.add_order("13", lines=[Line("1001", 3, "MUG")])
     shop.add("shop", "woocommerce")
-    assert shop.run("add", "13", FIRST, "-i", "shop", "--carrier", "dpd", "--item", "1001:1").code == 0
-    (first,) = shop.json("status")
-    assert (first["state"], first["status_sent_at"], order.status) == ("forwarded", None, "processing")
-    assert "2 more of the order are in no parcel yet" in first["reason"]
-    assert shop.run("sweep").code == 0
-    assert order.status == "processing"
-    assert shop.run("add", "13", SECOND, "-i", "shop", "--carrier", "dpd", "--item", "1001").code == 0
-    assert order.status == "completed"
-    assert [(one["reason"], bool(one["status_sent_at"])) for one in shop.json("status")] == [("", True)] * 2
+    assert shop.run("add", "13", FIRST, "-i", "shop", "--carrier", "dpd").code == 0
+    assert (shop.json("status")[0]["confirmed_at"] is not None, order.status) == (True, "completed")
+    assert shop.run("correct", "1", SECOND, "--yes").code == 0
+    assert stand.numbers("13") == [SECOND]
+    assert shop.run("verify").code == 0

@@ -110,6 +110,9 @@ class Operator(Shipments):
         if reply.status == 400 and not (now := self.look([order]).get(order, Seen())).sent:
             raise Rejected(f"{self.title} does not mark the order as sent, it is '{now.state}' there: {words(reply)}")
 
+    def pieces_left(self, order: str, seen: Seen, parcels: Sequence[Parcel]) -> int:
+        return 0 if seen.more["shipments"] else super().pieces_left(order, seen, parcels)  # each is marked for itself
+
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         keys = {one["key"]: id for id, one in seen.more.get("shipments", {}).items()}
         url = parcel.tracking_url.replace(parcel.tracking_number, number)
@@ -168,8 +171,9 @@ class Operator(Shipments):
         lines = []
         for line in self.rows(row, "order_lines", absent=()):
             id, count = self.text(line, "order_line_id"), self.count(line, "quantity")
-            left = count - gone.get(id, 0) if line.get("order_line_state") not in ("CANCELED", "REFUSED") else 0
-            lines.append(Line(id, count, max(0, left), self.text(line, "offer_sku", absent="")))
+            if line.get("order_line_state") in ("CANCELED", "REFUSED"):
+                count = gone.get(id, 0)
+            lines.append(Line(id, count, max(0, count - gone.get(id, 0)), self.text(line, "offer_sku", absent="")))
         return Seen(
             numbers=tuple(numbers.values()),
             sent=state in LATER,

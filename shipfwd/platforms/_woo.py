@@ -91,6 +91,11 @@ def joined(values: Sequence[Any]) -> list[str]:
     return [word.strip() for value in values for word in re.split("[,;\n]", word_of(value)) if word.strip()]
 
 
+def bare(data: Any, name: str) -> Any:
+    """A document, out of the object that fulfillments stood in at first (WooCommerce 10.1; #60699 took it away)."""
+    return data[name] if isinstance(data, dict) and name in data else data
+
+
 def number_of(fulfillment: Any) -> str:
     return "".join(word_of(value) for value in metas(fulfillment.get("meta_data"), NUMBER)[:1])
 

@@ -23,8 +23,8 @@ from shipfwd.errors import (
     NumberNotAccepted,
     Rejected,
 )
-from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Request, Seen, Setting
-from shipfwd.platforms._fields import Fields
+from shipfwd.models import Parcel, Rate, Receipt, Reply, Request, Seen, Setting
+from shipfwd.platforms._pieces import Pieces
 
 
 class Wire(Protocol):
@@ -103,7 +103,7 @@ class Tools:
     tell: Callable[[str], None]
 
 
-class Platform(Fields):
+class Platform(Pieces):
     """One kind of sales channel. Subclasses declare first, then implement; unknown words raise, nothing is guessed."""
 
     # What it is
@@ -289,26 +289,6 @@ class Platform(Fields):
             raise NumberNotAccepted(f"{self.title} takes at most {self.number_max} characters, this has {len(number)}")
         if self.number_pattern and not re.fullmatch(self.number_pattern, number):
             raise NumberNotAccepted(f"{self.title} does not take a number with these characters")
-
-    def parts(self, parcel: Parcel, lines: Sequence[Line], shared: bool = False) -> list[tuple[Line, int]]:
-        """Which lines lie in this parcel and how many of each: its items, or all that is left. `shared`: a piece may
-        lie in several parcels. Raises Rejected for what is not on the order or not left on it.
-        """
-        if not parcel.items:
-            if rest := [(line, line.left) for line in lines if line.left > 0]:
-                return rest
-            raise Rejected(f"nothing is left to ship on this order at {self.title}")
-        chosen: dict[str, tuple[Line, int]] = {}
-        for item in parcel.items:
-            word, found = item.item_id or item.sku, [line for line in lines if item.names(line)]
-            if len(found) != 1:
-                raise Rejected(f"item '{word}' is not one line of this order at {self.title}")
-            _, before = chosen.get((line := found[0]).id, (line, 0))
-            count = before + (item.quantity or max(line.left - before, 0) or (line.quantity if shared else 1))
-            if count > line.left and not shared:
-                raise Rejected(f"{self.title} has {line.left} of item '{word}' left to ship, not {count}")
-            chosen[line.id] = (line, count)
-        return list(chosen.values())
 
     def url(self, path: str, *parts: str, base: str = "base_url") -> str:
         """The setting `base` plus `path`, whose {} take the parts percent-encoded.

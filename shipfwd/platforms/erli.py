@@ -28,7 +28,7 @@ from shipfwd.errors import (
     Rejected,
     Unavailable,
 )
-from shipfwd.models import Parcel, Rate, Receipt, Reply, Seen, Setting, tracking_key
+from shipfwd.models import Line, Parcel, Rate, Receipt, Reply, Seen, Setting, tracking_key
 from shipfwd.platforms.base import Platform
 
 ORDER, STATUS = "/orders/{}", "/orders/{}/status"
@@ -156,5 +156,9 @@ class Erli(Platform):
             sent=state in LATER,
             state=state,
             refusal=kind(words) if kind else None,
+            lines=tuple(
+                Line(str(self.count(one, "id")), self.count(one, "quantity"), sku=self.text(one, "sku", absent=""))
+                for one in self.rows(row, "items", absent=())
+            ),
             partial=bool(number),
         )

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shipfwd.errors import AuthFailed, NotReady, NotUnderstood, NumberNotAccepted, OrderNotFound, Rejected, UsageError
-from shipfwd.models import Parcel, Receipt, Seen, Setting, tracking_key
+from shipfwd.models import Line, Parcel, Receipt, Seen, Setting, tracking_key
 from shipfwd.platforms._presta import DAY, PAGE, Webservice, errors_of, parsed, told
 
 FIELD = 64  # characters of a row's tracking_number
@@ -132,6 +132,18 @@ class PrestaShop(Webservice):
         elif not (seen := self.look([order]).get(order, seen)).sent:
             said = told(errors_of(reply)) or "without a word"
             raise Rejected(f"the shop broke off ({said}), the order stays in state {seen.state}; see the shop's log")
+
+    def contents(self, order: str, seen: Seen) -> Sequence[Line]:
+        """Of the one order, in full: a list of fields leaves its rows out."""
+        rows = self.rows(self._some("orders", "id", [seen.more["id"]], "full"), 0, "associations", "order_rows")
+        return tuple(
+            Line(
+                str(self.count(row, "id")),
+                self.count(row, "product_quantity"),
+                sku=self.text(row, "product_reference", absent=""),
+            )
+            for row in rows
+        )
 
     def _seen(self, name: str, orders: Sequence[Any], rows: Mapping[str, list[Any]]) -> Seen:
         if len(orders) > 1:

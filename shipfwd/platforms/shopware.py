@@ -22,12 +22,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shipfwd.errors import ConfigError, NotUnderstood, OrderNotFound, Rejected, Throttled
-from shipfwd.models import Parcel, Receipt, Reply, Seen, Setting, tracking_key
+from shipfwd.models import Line, Parcel, Receipt, Reply, Seen, Setting, tracking_key
 from shipfwd.platforms._oauth import OAuth
 from shipfwd.platforms.base import host
 
 SEARCH, DELIVERY = "/api/search/order", "/api/order-delivery/{}"
-SHIP = "/api/_action/order_delivery/{}/state/ship"
+MOVE = "/api/_action/order_delivery/{}/state/{}"
 INCLUDES = {  # no buyer's data
     "order": ["id", "orderNumber", "primaryOrderDeliveryId", "stateMachineState", "deliveries", "transactions"],
     "order_delivery": ["id", "trackingCodes", "shippingCosts", "stateMachineState"],
@@ -36,6 +36,7 @@ INCLUDES = {  # no buyer's data
 }
 STATE: dict[str, Any] = {"associations": {"stateMachineState": {}}}
 LOADED = {"stateMachineState": {}, "deliveries": STATE, "transactions": STATE}
+ITEMS = {"order": ["id", "lineItems"], "order_line_item": ["id", "parentId", "quantity", "good", "payload"]}
 OVER = ("cancelled", "returned")  # states of an order or a delivery
 VOID = ("cancelled", "failed")  # payments that were tried and did not come about
 LATER = ("shipped", "returned", "returned_partially")
@@ -93,16 +94,18 @@ class Shopware(OAuth):
         return [Receipt(parcel.id, confirmed=there.has(parcel.tracking_number)) for parcel in parcels]
 
     def mark_sent(self, order: str, seen: Seen) -> None:
-        mail = self.flag("notify_buyer")
-        how: dict[str, Any] = {"json": {"sendMail": mail}, "repeatable": not mail, "accept": (400,)}
-        reply = self.post(SHIP, seen.more["delivery"], **how)
-        if reply.status == 400:  # somebody changed it meanwhile
-            now = self.look([order]).get(order, Seen())
-            if now.sent:
-                return
-            raise Rejected(f"the shop does not ship a delivery that is '{now.state}': {_first(reply).get('detail')}")
-        if (state := self.text(reply.data, "technicalName")) not in LATER:
-            raise Rejected(f"the delivery stays '{state}' at the shop though the change was accepted")
+        self._move(order, "ship", seen, LATER)
+
+    def mark_partly(self, order: str, seen: Seen) -> str:
+        if seen.state == "open":
+            self._move(order, "ship_partially", seen, ("shipped_partially", *LATER))
+        return "marked as shipped in part"
+
+    def contents(self, order: str, seen: Seen) -> Sequence[Line]:
+        wanted = {"type": "equals", "field": "id", "value": seen.more["order"]}
+        rows = self._search([wanted], 1, {"lineItems": {}}, ITEMS)
+        things = [one for one in self.rows(rows, 0, "lineItems") if one.get("good") and not one.get("parentId")]
+        return tuple(self._line(one) for one in things)
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         kept = [code for code in seen.numbers if tracking_key(code) not in (parcel.key, tracking_key(number))]
@@ -125,8 +128,8 @@ class Shopware(OAuth):
 
     # ---- reading ----------------------------------------------------------------------------------------
 
-    def _search(self, filters: list[Any], limit: int) -> list[Any]:
-        asked = {"filter": filters, "limit": limit, "associations": LOADED, "includes": INCLUDES}
+    def _search(self, filters: list[Any], limit: int, loaded: Any = LOADED, shown: Any = INCLUDES) -> list[Any]:
+        asked = {"filter": filters, "limit": limit, "associations": loaded, "includes": shown}
         return self.rows(self.post(SEARCH, json=asked, write=False).data, "data")
 
     def _seen(self, row: Any) -> Seen:
@@ -144,11 +147,16 @@ class Shopware(OAuth):
             sent=state in LATER,
             state=state,
             refusal=Rejected(f"the {over} at the shop; nothing is sent for it") if over else None,
-            more={"delivery": self.text(delivery, "id")},
+            more={"delivery": self.text(delivery, "id"), "order": self.text(row, "id")},
         )
 
     def _state(self, row: Any) -> str:
         return self.text(row, "stateMachineState", "technicalName")
+
+    def _line(self, row: Any) -> Line:
+        payload = row.get("payload")  # a list where it is empty, as PHP has it
+        sku = self.text(payload, "productNumber", absent="") if isinstance(payload, dict) else ""
+        return Line(self.text(row, "id"), self.count(row, "quantity"), sku=sku)
 
     def _codes(self, delivery: Any) -> tuple[str, ...]:
         """Its tracking codes. Strict, because what is misread here would be written back."""
@@ -176,6 +184,18 @@ class Shopware(OAuth):
         if reply.status == 204:
             return Seen()
         return Seen(self._codes(self.field(reply.data, "data")))
+
+    def _move(self, order: str, transition: str, seen: Seen, done: Sequence[str]) -> None:
+        mail = self.flag("notify_buyer")
+        how: dict[str, Any] = {"json": {"sendMail": mail}, "repeatable": not mail, "accept": (400,)}
+        reply = self.post(MOVE, seen.more["delivery"], transition, **how)
+        if reply.status == 400:  # somebody changed it meanwhile
+            now = self.look([order]).get(order, Seen())
+            if now.state in done:
+                return
+            raise Rejected(f"the shop does not ship a delivery that is '{now.state}': {_first(reply).get('detail')}")
+        if (state := self.text(reply.data, "technicalName")) not in done:
+            raise Rejected(f"the delivery stays '{state}' at the shop though the change was accepted")
 
     # ---- tokens -----------------------------------------------------------------------------------------
 

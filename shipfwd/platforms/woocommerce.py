@@ -26,8 +26,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shipfwd.errors import AuthFailed, ConfigError, NotReady, OrderNotFound, PiecesLeft, Rejected
-from shipfwd.models import Parcel, Receipt, Reply, Seen, Setting, tracking_key
+from shipfwd.errors import AuthFailed, ConfigError, NotReady, OrderNotFound, Rejected
+from shipfwd.models import Line, Parcel, Receipt, Reply, Seen, Setting, tracking_key
 from shipfwd.platforms._woo import (
     DAY,
     ITEMS,
@@ -42,6 +42,7 @@ from shipfwd.platforms._woo import (
     SPACES,
     STRANGER,
     UNPAID,
+    bare,
     dicts,
     explain,
     joined,
@@ -147,15 +148,20 @@ class WooCommerce(Trackings):
 
     def mark_sent(self, order: str, seen: Seen) -> None:
         """Setting the status it has mails nobody, so a repeat is harmless."""
-        waiting = lines_of(self, seen.more["row"], seen.more["rows"]) if seen.more["mode"] == "fulfillments" else ()
-        if left := sum(line.left for line in waiting):
-            raise PiecesLeft(
-                f"number is there; {left} more of the order are in no parcel yet, so it is not marked as sent"
-            )
         sent = {"status": self._shipped}
         reply = self.put(ORDER, seen.more["id"], params={"_fields": "id,status"}, json=sent, repeatable=True)
         if (now := self.field(reply.data, "status")) not in (*LATER, self._shipped):
             raise Rejected(f"the order stays in '{now}' at the shop though '{self._shipped}' was accepted")
+
+    def contents(self, order: str, seen: Seen) -> Sequence[Line]:
+        """Asked for where it is needed alone: for each line the shop looks up a product and its picture."""
+        row = self.get(ORDER, seen.more["id"], params={"_fields": "id,line_items"}).data
+        return lines_of(self, row, ())
+
+    def pieces_left(self, order: str, seen: Seen, parcels: Sequence[Parcel]) -> int:
+        if seen.more["mode"] == "fulfillments":  # whoever made them
+            return sum(line.left for line in lines_of(self, seen.more["row"], seen.more["rows"]))
+        return super().pieces_left(order, seen, parcels)
 
     def replace(self, order: str, parcel: Parcel, number: str, seen: Seen) -> Receipt:
         """The plugins have no update: the new one is added before the old one goes, so that one is always there."""
@@ -260,7 +266,7 @@ class WooCommerce(Trackings):
             more["providers"] = joined(metas(meta, PROVIDER))
             numbers = joined(metas(meta, NUMBER))
         elif mode == "fulfillments":
-            answer = self.get(ORDER + "/fulfillments", str(order)).data
+            answer = bare(self.get(ORDER + "/fulfillments", str(order)).data, "fulfillments")
             rows = [one for one in dicts(self._list(answer, "fulfillments")) if not one.get("date_deleted")]
             more["rows"] = [{**one, "number": number_of(one)} for one in rows]
             numbers = [one["number"] for one in more["rows"] if one["number"] and one.get("status") == "fulfilled"]
@@ -313,7 +319,8 @@ class WooCommerce(Trackings):
             reply = self.put(path + "/{}", *parts, which, params=params, json=body)
         else:
             reply = self.post(path, *parts, params=params, json=body)
-        self.field(reply.data, "meta_data")
-        seen.more["rows"].append({**reply.data, "number": number_of(reply.data)})  # for `mark_sent` in this run
-        shown = tracking_key(number_of(reply.data)) == parcel.key and reply.data.get("status") == "fulfilled"
-        return Receipt(parcel.id, self.text(reply.data, "id"), confirmed=shown)
+        made = bare(reply.data, "fulfillment")
+        self.field(made, "meta_data")
+        seen.more["rows"].append({**made, "number": number_of(made)})  # for `pieces_left` in this run
+        shown = tracking_key(number_of(made)) == parcel.key and made.get("status") == "fulfilled"
+        return Receipt(parcel.id, self.text(made, "id"), confirmed=shown)

@@ -17,6 +17,7 @@ ONE = HERE + "/{fid:[0-9]+}"
 
 class Fulfillments(Shop):
     flavour = "core"
+    wrapped = False  # at first (10.1) each document stood in one more object
 
     def set_up(self) -> None:
         super().set_up()
@@ -35,18 +36,19 @@ class Fulfillments(Shop):
     @route("GET", HERE)
     def fulfillments(self, request: Request, id: str) -> Answer:
         order = self._order(request, id, "view")
-        return Answer.json([_stored(one) for one in order.more["fulfillments"] if not one["date_deleted"]])
+        rows = [_stored(one) for one in order.more["fulfillments"] if not one["date_deleted"]]
+        return Answer.json({"fulfillments": rows} if self.wrapped else rows)
 
     @route("POST", HERE)
     def fulfill(self, request: Request, id: str) -> Answer:
         self._switched_on(request)
         sent = self._checked(request)
         order = self._order(request, id, "create")
-        return Answer.json(self._add_fulfillment(order, sent), 201)
+        return Answer.json(self._wrap(self._add_fulfillment(order, sent)), 201)
 
     @route("GET", ONE)
     def fulfillment(self, request: Request, id: str, fid: str) -> Answer:
-        return Answer.json(_stored(self._get(self._order(request, id, "view"), fid)))
+        return Answer.json(self._wrap(_stored(self._get(self._order(request, id, "view"), fid))))
 
     @route("GET", ONE + "/metadata")
     def metadata(self, request: Request, id: str, fid: str) -> Answer:
@@ -61,7 +63,7 @@ class Fulfillments(Shop):
         one = self._get(order, fid)
         self._fill(one, sent)
         self._told(order, one, sent, "Your shipment has been updated")
-        return Answer.json(one)
+        return Answer.json(self._wrap(one))
 
     @route("DELETE", ONE)
     def unfulfill(self, request: Request, id: str, fid: str) -> Answer:
@@ -69,6 +71,9 @@ class Fulfillments(Shop):
         self._get(order, fid)["date_deleted"] = self.stamp()
         self._told(order, {"is_fulfilled": False}, {}, "")
         return Answer.json({"message": "Fulfillment deleted successfully."})
+
+    def _wrap(self, one: dict[str, Any]) -> dict[str, Any]:
+        return {"fulfillment": one} if self.wrapped else one
 
     # ---- helpers ----------------------------------------------------------------------------------------
 

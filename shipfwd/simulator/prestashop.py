@@ -210,8 +210,13 @@ class PrestaShop(Stand):
             shown = shown[: int(limit.split(",")[-1])]
         fields = self._display(request, resource)
         rows = [{key: one[key] for key in ("id", *FIELDS[resource]) if key in fields} for one in shown]
+        if resource == "orders" and request.query.get("display") == "full":
+            rows = [{**row, "associations": self._rows_of(row["id"])} for row in rows]
         if wants_json(request):
-            texts = [{key: value if key == "id" else str(value) for key, value in row.items()} for row in rows]
+            texts = [
+                {key: value if key in ("id", "associations") else str(value) for key, value in row.items()}
+                for row in rows
+            ]
             return Answer.json({resource: texts} if texts else [])
         inner = "".join(entity(ENTITIES[resource], row) for row in rows)
         return Answer.xml(document(f"<{resource}>\n{inner}</{resource}>\n"))
@@ -220,6 +225,13 @@ class PrestaShop(Stand):
     def read(self, request: Request, resource: str, id: str) -> Answer:
         found = next((one for one in self._all(resource, request) if str(one["id"]) == id), None)
         return self._one(request, resource, found) if found else Answer.empty(404, {"Content-Type": ""})
+
+    def _rows_of(self, id: Any) -> dict[str, Any]:
+        rows = [
+            {"id": line.id, "product_id": "1", "product_quantity": str(line.quantity), "product_reference": line.sku}
+            for line in self._shop_ids[str(id)].lines
+        ]
+        return {"order_rows": rows}
 
     def _display(self, request: Request, resource: str) -> list[str]:
         asked = request.query.get("display", "[id]")

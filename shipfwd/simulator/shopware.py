@@ -19,12 +19,12 @@ import json
 import uuid
 from typing import Any
 
-from shipfwd.simulator.base import Answer, Order, Request, Stand, Stop, TokenDesk, route
+from shipfwd.simulator.base import Answer, Line, Order, Request, Stand, Stop, TokenDesk, route
 
 DELIVERY = "/api/order-delivery/{id:[0-9a-f]{32}}"
 SHIP = "/api/_action/order_delivery/{id:[0-9a-f]{32}}/state/{transition}"
 RIGHTS = ("order:read", "order_delivery:read", "order_transaction:read", "state_machine_state:read",
-          "order_delivery:update")  # fmt: skip
+          "order_line_item:read", "order_delivery:update")  # fmt: skip
 # transition → state it leads to, and the states that it starts from
 MOVES = {
     "ship": ("shipped", ("open", "shipped_partially")),
@@ -35,7 +35,7 @@ MOVES = {
     "reopen": ("open", ("cancelled", "shipped", "returned")),
 }
 READS = {"deliveries": "order_delivery:read", "transactions": "order_transaction:read",
-         "stateMachineState": "state_machine_state:read"}  # fmt: skip
+         "stateMachineState": "state_machine_state:read", "lineItems": "order_line_item:read"}  # fmt: skip
 MOST = 500
 
 
@@ -203,10 +203,13 @@ class Shopware(Stand):
     # ---- how --------------------------------------------------------------------------------------------
 
     def _numbered(self, filters: list[dict[str, Any]]) -> list[Order]:
-        """The orders that pass all filters on orderNumber; no others are understood."""
+        """The orders that pass all filters on orderNumber or id; no others are understood."""
         found = list(self.orders.values())
         for one in filters:
             value = one.get("value")
+            if (one.get("field"), one.get("type")) == ("id", "equals"):
+                found = [order for order in found if order.more["uuid"] == value]
+                continue
             several = value if isinstance(value, list) else str(value).split("|")
             wanted = several if one.get("type") == "equalsAny" else [str(value)]
             if one.get("field") != "orderNumber" or one.get("type") not in ("equals", "equalsAny"):
@@ -233,6 +236,15 @@ class Shopware(Stand):
         if "transactions" in loaded:
             payments = [{"stateMachineState": {"technicalName": state}} for state in order.more["payments"]]
             row["transactions"] = [with_state(one, loaded["transactions"]) for one in payments]
+        if "lineItems" in loaded:
+            discount: dict[str, Any] = {
+                "id": hexed(f"{order.id}/discounted"),
+                "parentId": None,
+                "quantity": 1,
+                "good": False,
+                "payload": [],
+            }
+            row["lineItems"] = [*map(thing, order.lines), discount]
         wanted = (asked.get("includes") or {}).get("order")
         return {key: value for key, value in row.items() if wanted is None or key in wanted} | {"apiAlias": "order"}
 
@@ -256,6 +268,11 @@ def delivery(name: str, state: str, costs: float) -> dict[str, Any]:
         "shippingCosts": {"unitPrice": costs, "totalPrice": costs, "quantity": 1},
         "stateMachineState": {"technicalName": state},
     }
+
+
+def thing(line: Line) -> dict[str, Any]:
+    payload = {"productNumber": line.sku} if line.sku else []
+    return {"id": line.id, "parentId": None, "quantity": line.quantity, "good": True, "payload": payload}
 
 
 def needed(associations: dict[str, Any]) -> list[str]:

@@ -110,6 +110,14 @@ class AfterStore(QueueStore):
         )
         return [claimed(row, "forwarded") for row in rows]
 
+    def parcels_of(self, integration_id: int, order: str) -> list[Claimed]:
+        """All parcels of the order but those that were taken back."""
+        rows = self._read(
+            "SELECT * FROM shipments WHERE integration_id = ? AND order_id = ? AND state <> 'dropped' ORDER BY id",
+            (integration_id, order),
+        )
+        return [claimed(row) for row in rows]
+
     # ---- proof ------------------------------------------------------------------------------------------
 
     def unproven(self, integration_id: int, limit: int, after_id: int = 0) -> list[tuple[Claimed, datetime]]:
