@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from shipfwd.errors import CarrierNotAccepted, NotOurs, NumberNotAccepted, PlatformError, TryLater
+from shipfwd.errors import PlatformError, TryLater
 from shipfwd.http import Talk
 from shipfwd.models import Claimed, Seen, tracking_key
 from shipfwd.runs import Run
@@ -17,33 +17,38 @@ T = TypeVar("T")
 
 def examine_blocked(run: Run, desk: Desk) -> None:
     """Blocked shipments whose reason is gone (a carrier was mapped, items came) are pending again."""
-    free = []
-    for one in run.store.blocked(desk.integration.id):
-        if one.kind == "NeedsItems" and not one.parcel.items or one.kind in ("OneNumber", "NotOurs"):
-            continue
+    for page in run.store.blocked(desk.integration.id):
+        if run.stopping:
+            return
         try:
-            desk.platform.check_number(one.parcel)
-            desk.platform.preflight(one.parcel)
-        except (CarrierNotAccepted, NumberNotAccepted, NotOurs):
-            continue
+            free = [one.id for one in page if _free(desk, one)]
         except TryLater:
             return
-        except PlatformError:
-            continue
-        free.append(one.id)
-    if free:
-        run.store.unblock(free)
+        if free:
+            run.store.unblock(free)
+
+
+def _free(desk: Desk, one: Claimed) -> bool:
+    if one.kind == "NeedsItems" and not one.parcel.items or one.kind in ("OneNumber", "NotOurs"):
+        return False
+    try:
+        desk.platform.check_number(one.parcel)
+        desk.platform.preflight(one.parcel)
+    except TryLater:
+        raise
+    except PlatformError:
+        return False
+    return True
 
 
 def prove(run: Run, desk: Desk) -> None:
     """Look for accepted numbers that nobody saw there yet; found, they are confirmed; missing, see `_missing`."""
-    after = 0
-    while not run.stopping and desk.platform.read_back:
-        page = run.store.unproven(desk.integration.id, 100, after)
-        if not page:
+    if not desk.platform.read_back:
+        return
+    size = desk.platform.verify_batch or desk.platform.look_batch
+    for page in run.store.unproven(desk.integration.id, 100):
+        if run.stopping:
             return
-        after = page[-1][0].id
-        size = desk.platform.verify_batch or desk.platform.look_batch
         for part in _by_order(page, size):
             written: dict[str, datetime] = {}
             for one, forwarded_at in part:
@@ -105,24 +110,24 @@ def _missing(run: Run, desk: Desk, one: Claimed) -> None:
 # ---- verify ----------------------------------------------------------------------------------------------------------
 
 
-def verify(run: Run, desk: Desk, since: datetime | None) -> list[dict[str, Any]]:
+def verify(run: Run, desk: Desk, since: datetime | None) -> Iterator[dict[str, Any]]:
     """Compare forwarded shipments with what their orders show: confirmed, missing, different, extra, unreadable.
+
+    Row by row, since there may be a million; oldest first.
 
     different   the order shows other numbers and not ours.   extra   a number there that is none of ours.
     """
-    found: list[dict[str, Any]] = []
     here, after = desk.integration.id, 0
     run.looked[here] = 0
     try:
         while not run.stopping and (page := run.store.forwarded_since(here, since, 100, after)):
             after = page[-1][0].id
             for part in _by_order(page, desk.platform.look_batch):
-                found += _compare(run, desk, part)
+                yield from _compare(run, desk, part)
                 run.done += len(part)
                 run.looked[here] += len(part)
     finally:
         del run.looked[here]
-    return found
 
 
 def _compare(run: Run, desk: Desk, part: list[tuple[Claimed, bool]]) -> list[dict[str, Any]]:

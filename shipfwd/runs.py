@@ -77,6 +77,7 @@ class Run:
         self.tally = Tally()
         self.shown: dict[str, int] = {}  # the counts that were printed
         self.done = 0  # settled so far, for the progress line
+        self.ahead: dict[int, int] = {}  # how many that a person chose are not claimed yet, by integration
         self.resting: set[int] = set()  # integrations that this run leaves alone
         self.looked: dict[int, int] = {}  # what `verify` has compared, of each integration that it is at
         self.show: Callable[[list[tuple[int, str, Any]]], None] | None = None  # how a dry run's lines are shown

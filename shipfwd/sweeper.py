@@ -13,7 +13,7 @@ from shipfwd import schedule
 from shipfwd.assembly import Assembly
 from shipfwd.errors import Interrupted, ShipfwdError, TryLater, UsageError
 from shipfwd.files import ran_out
-from shipfwd.models import Claimed, Integration, stamp
+from shipfwd.models import Integration, stamp
 from shipfwd.runs import Run
 from shipfwd.settings import named
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # requests is imported only once there is something to send
 
 LOGIN_WARNING = timedelta(days=14)
 RENEW_AFTER = timedelta(days=30)
+PART = 1000  # of the shipments that a person chose, so many are held at once
 
 
 def forward_all(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> None:
@@ -122,20 +123,35 @@ def forward_added(run: Run, assembly: Assembly, integrations: Sequence[Integrati
     each(run, assembly, busy, one)
 
 
-def forward_chosen(
-    run: Run, assembly: Assembly, integrations: Sequence[Integration], groups: dict[int, list[list[Claimed]]]
-) -> None:
-    """What a person chose, already claimed."""
+def forward_chosen(run: Run, assembly: Assembly, ids: Sequence[int], again: bool = False) -> dict[int, str]:
+    """What a person chose, claimed in parts; why others were left alone: {id: reason}.
+
+    again   what is forwarded already is looked at too.
+    """
+    chosen, left = run.store.owners(ids), dict[int, str]()
+    integrations = [one for one in run.store.integrations() if one.id in chosen]
+    if len(integrations) < len(chosen):
+        run.tally.codes.add(3)
+        run.tally.told.append("the integration of what you named was removed; nothing of it can be sent")
 
     def one(desk: Desk) -> None:
         from shipfwd.forwarder import Forwarder
 
-        Forwarder(run, desk, chosen=groups.pop(desk.integration.id)).work()
+        here, resting = desk.integration.id, ""
+        for start in range(0, len(chosen[here]), PART):
+            if run.stopping:
+                return
+            part = chosen[here][start : start + PART]
+            run.ahead[here] = len(chosen[here]) - start - len(part)
+            groups, others = run.store.claim_by_hand(run.id, part, again, peek=run.dry)
+            left.update(others)
+            forwarder = Forwarder(run, desk, chosen=groups.get(here, []))
+            forwarder.resting = resting  # then what was chosen only waits for the mended integration
+            forwarder.work()
+            resting = forwarder.resting
 
-    each(run, assembly, [integration for integration in integrations if integration.id in groups], one)
-    for left in groups.values():  # their integration could not be put together
-        if not run.dry:
-            run.store.release(run.id, [claim for group in left for claim in group])
+    each(run, assembly, integrations, one)
+    return left
 
 
 def _raise_file_limit() -> None:

@@ -311,8 +311,7 @@ def play(stage: Stage, player: Player) -> dict:
             elif do == "prove":
                 prove(run, assembly.desk(stage.integration))
             elif do == "again":
-                groups, _ = stage.store.claim_by_hand(run.id, ids, again=True)
-                sweeper.forward_chosen(run, assembly, [stage.integration], groups)
+                sweeper.forward_chosen(run, assembly, ids, again=True)
             else:
                 sweeper.forward_all(run, assembly, [stage.integration])
             sweeper.warn(run, assembly, [stage.integration])

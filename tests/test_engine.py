@@ -204,8 +204,7 @@ class Stage:
 
     def by_hand(self, *ids: int, again: bool = False, **more: Any):
         with self.run(**more) as (run, assembly):
-            groups, self.left = self.store.claim_by_hand(run.id, ids, again, peek=run.dry)
-            sweeper.forward_chosen(run, assembly, self.store.integrations(), groups)
+            self.left = sweeper.forward_chosen(run, assembly, ids, again)
         return run.tally
 
     def __getitem__(self, shipment_id: int) -> dict[str, Any]:
@@ -950,8 +949,7 @@ def test_what_holds_the_mark_back_and_what_does_not(stage, how, marked):
     if how == "pending":
         with stage.run() as (run, assembly):  # only the first is sent
             stage.store.full_pass(stage.shop, timedelta(hours=72))
-            groups, _ = stage.store.claim_by_hand(run.id, [one])
-            sweeper.forward_chosen(run, assembly, [stage.shop], groups)
+            sweeper.forward_chosen(run, assembly, [one])
     else:
         stage.sweep()
     assert (stage.far.states.get("101") == "sent") == marked, (stage[one], stage[two])
@@ -1107,7 +1105,7 @@ def test_a_number_confirmed_once_and_gone_later_is_reported_and_never_sent_again
     stage.sweep()
     assert stage[one]["state"] == "forwarded"
     with stage.run("verify") as (run, assembly):
-        rows = prover.verify(run, assembly.desk(stage.shop), None)
+        rows = list(prover.verify(run, assembly.desk(stage.shop), None))
     assert [line["verdict"] for line in rows] == ["missing"]
     assert run.tally.exit_code == 1
     assert stage.far.count("write") == 1
@@ -1155,7 +1153,7 @@ def test_verify_compares_and_writes_nothing(stage, there, verdicts, code):
     stage.far.orders["101"] = there
     stage.far.calls.clear()
     with stage.run("verify") as (run, assembly):
-        rows = prover.verify(run, assembly.desk(stage.shop), None)
+        rows = list(prover.verify(run, assembly.desk(stage.shop), None))
     assert [line["verdict"] for line in rows] == verdicts
     assert run.tally.exit_code == code
     assert {step for step, _ in stage.far.calls} == {"look"}
@@ -1169,7 +1167,7 @@ def test_verify_confirms_nothing_that_it_did_not_see(stage):
     stage.forward()
     stage.far.orders["101"] = ["SECOND001"]
     with stage.run("verify") as (run, assembly):
-        rows = prover.verify(run, assembly.desk(stage.shop), None)
+        rows = list(prover.verify(run, assembly.desk(stage.shop), None))
     assert {line["id"]: line["verdict"] for line in rows} == {one: "unreadable", two: "confirmed"}
     assert not stage[one]["confirmed_at"]
     assert stage[two]["confirmed_at"]
@@ -1181,7 +1179,7 @@ def test_verify_says_4_for_what_cannot_be_read(stage, error):
     stage.forward()
     stage.far.fail("look", error)
     with stage.run("verify") as (run, assembly):
-        rows = prover.verify(run, assembly.desk(stage.shop), None)
+        rows = list(prover.verify(run, assembly.desk(stage.shop), None))
     assert ([line["verdict"] for line in rows], run.tally.exit_code) == (["unreadable"], 4)
 
 
@@ -1552,7 +1550,7 @@ def test_an_order_with_two_parcels_is_read_once(stage, how):
     before = stage.far.count("look")
     with stage.run() as (run, assembly):
         desk = assembly.desk(stage.shop)
-        rows = prover.verify(run, desk, None) if how == "verify" else prover.prove(run, desk) or []
+        rows = list(prover.verify(run, desk, None)) if how == "verify" else prover.prove(run, desk) or []
     assert stage.far.count("look") == before + 2
     assert [row["verdict"] for row in rows] == ["confirmed"] * len(rows)
 

@@ -192,7 +192,7 @@ def test_what_is_left_is_what_this_run_will_send(filled):
     for integration in (one, other):
         filled.put(integration, *(row(f"{n}", f"62{n}") for n in range(5)))
         filled.store.full_pass(integration, window=filled.clock.now - filled.clock.now.replace(year=2020))
-    run = SimpleNamespace(store=filled.store, id=filled.store.begin_run("forward"), resting=set())
+    run = SimpleNamespace(store=filled.store, id=filled.store.begin_run("forward"), resting=set(), ahead={})
     filled.store.claim(run.id, one, 2)
     assert due_left(run, [one, other])() == {one.id: 5, other.id: 5}
     assert due_left(run, [one])() == {one.id: 5}

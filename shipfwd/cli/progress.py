@@ -96,7 +96,8 @@ def due_left(run: Run, integrations: list[Integration], only_run: int | None = N
 
     def left() -> Mapping[object, int]:
         counts = run.store.left(run.id, only_run, chosen)
-        return {one: count for one, count in counts.items() if one in ids and one not in run.resting}
+        busy = [one for one in (*counts, *run.ahead) if one in ids and one not in run.resting]
+        return {one: counts.get(one, 0) + run.ahead.get(one, 0) for one in busy}
 
     return left
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +14,9 @@ from shipfwd.cli.app import MINUTES, App, ShipmentId, formats
 from shipfwd.cli.ending import Rehearsal, finish, say_outcomes
 from shipfwd.cli.progress import due_left, looks_left, progress
 from shipfwd.errors import ShipfwdError, UsageError
+
+if TYPE_CHECKING:
+    from shipfwd.verdicts import Desk
 
 
 @click.command()
@@ -83,7 +88,7 @@ def forward(
         if by_hand:
             among = [one.id for one in chosen] if names else []
             orders = tuple(order.strip() for order in orders)
-            wanted = list(ids) + store.shipments_of(orders, among) if ids or orders else []
+            wanted: Sequence[int] = list(dict.fromkeys([*ids, *(store.shipments_of(orders, among) if orders else ())]))
             if failed:
                 wanted = store.failed_ids(among, [kind.casefold() for kind in kinds])
                 if kinds and not wanted:
@@ -93,17 +98,12 @@ def forward(
             unknown = [order for order in orders if not store.shipments_of([order], among)]
             if unknown:
                 raise UsageError(f"no shipment of order {', '.join(unknown)} is known; see: shipfwd status --all")
-            groups, left = store.claim_by_hand(run.id, list(dict.fromkeys(wanted)), again, peek=dry_run)
-            unknown = [str(one) for one, why in left.items() if why == "no such shipment"]
+            known = {one for some in store.owners(ids).values() for one in some}
+            unknown = [str(one) for one in dict.fromkeys(ids) if one not in known]
             if unknown:
-                store.release(run.id, [one for group in groups.values() for claims in group for one in claims])
                 raise UsageError(f"no shipment {', '.join(unknown)}; see: shipfwd status. Nothing was sent")
             with progress(app, run, "forward", due_left(run, store.integrations(), chosen=True)):
-                sweeper.forward_chosen(run, assembly, store.integrations(), groups)
-            gone = set(groups) - {one.id for one in store.integrations()}
-            if gone:  # forward_chosen took out what it worked at
-                run.tally.codes.add(3)
-                run.tally.told.append("the integration of what you named was removed; nothing of it can be sent")
+                left = sweeper.forward_chosen(run, assembly, wanted, again)
         else:
             with progress(app, run, "forward", due_left(run, [one for one in chosen if one.enabled])):
                 sweeper.forward_all(run, assembly, chosen)
@@ -248,21 +248,41 @@ def verify(app: App, names: tuple[str, ...], since: str | None, form: str) -> No
 
     chosen = app.pick(names) if app.working_store() else []
     start = moment(app, since) if since else None
+    fields = ("id", "integration", "order_id", "tracking_number", "verdict", "there")
     rows: list[dict[str, Any]] = []
+    found: dict[str, int] = {}
+    broken: list[OSError] = []
     with app.run("verify") as (run, assembly):
         from shipfwd import prover, sweeper
 
+        stream = views.Stream(fields, form, app.out) if form != "table" else None
+        turn = Lock()  # integrations are looked at side by side
+
+        def look(desk: Desk) -> None:
+            for row in prover.verify(run, desk, start):
+                with turn:
+                    found[row["verdict"]] = found.get(row["verdict"], 0) + 1
+                    try:
+                        if stream is not None:
+                            stream.rows([row])
+                        elif app.verbose or row["verdict"] != "confirmed":
+                            rows.append(row)
+                    except OSError as error:  # the reader has seen enough
+                        broken.append(error)
+                        run.stop()
+                        return
+
         with progress(app, run, "verify", looks_left(run, start)):
-            sweeper.each(run, assembly, chosen, lambda desk: rows.extend(prover.verify(run, desk, start)))
-        rows.sort(key=lambda row: (row["integration"], row["order_id"], row["id"] or 0))
+            sweeper.each(run, assembly, chosen, look)
+        if broken:
+            raise broken[0]
         for sentence in run.tally.told:
             app.complain(sentence)
-        fields = ("id", "integration", "order_id", "tracking_number", "verdict", "there")
-        shown = rows if form != "table" or app.verbose else [row for row in rows if row["verdict"] != "confirmed"]
-        views.emit(shown, fields, form, app.out)
-        found: dict[str, int] = {}
-        for row in rows:
-            found[row["verdict"]] = found.get(row["verdict"], 0) + 1
+        if stream is not None:
+            stream.end()
+        else:
+            rows.sort(key=lambda row: (row["integration"], row["order_id"], row["id"] or 0))
+            views.emit(rows, fields, form, app.out)
         summary = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
         app.say(summary or ("nothing could be compared" if run.tally.told else "nothing was forwarded yet"))
         code = run.tally.exit_code

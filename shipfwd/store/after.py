@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shipfwd.models import Attempt, Claimed, Integration, parse_stamp, stamp
@@ -120,17 +120,20 @@ class AfterStore(QueueStore):
 
     # ---- proof ------------------------------------------------------------------------------------------
 
-    def unproven(self, integration_id: int, limit: int, after_id: int = 0) -> list[tuple[Claimed, datetime]]:
-        """Accepted shipments that nobody saw there yet, with when they were accepted last."""
-        rows = self._read(
+    def unproven(self, integration_id: int, size: int) -> Iterator[list[tuple[Claimed, datetime]]]:
+        """Accepted shipments that nobody saw there yet, with when they were accepted last; pages, oldest first."""
+        after = ("", 0)
+        while rows := self._read(
             "SELECT s.*, (SELECT max(a.at) FROM attempts AS a WHERE a.shipment_id = s.id AND a.outcome = 'accepted')"
             " AS accepted_at FROM shipments AS s WHERE s.integration_id = ? AND s.state = 'forwarded'"
-            " AND s.confirmed_at IS NULL AND s.id > ? ORDER BY s.id LIMIT ?",
-            (integration_id, after_id, limit),
-        )
-        return [
-            (claimed(row, "forwarded"), parse_stamp(max(row["forwarded_at"], row["accepted_at"] or ""))) for row in rows
-        ]
+            " AND s.confirmed_at IS NULL AND (s.forwarded_at, s.id) > (?, ?) ORDER BY s.forwarded_at, s.id LIMIT ?",
+            (integration_id, *after, size),
+        ):
+            after = rows[-1]["forwarded_at"], rows[-1]["id"]
+            yield [
+                (claimed(row, "forwarded"), parse_stamp(max(row["forwarded_at"], row["accepted_at"] or "")))
+                for row in rows
+            ]
 
     def forwarded_since(
         self, integration_id: int, since: datetime | None, limit: int, after_id: int

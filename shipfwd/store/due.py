@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -160,10 +160,15 @@ class DueStore(Connected):
             ).fetchall()
         return [row["id"] for row in rows]
 
-    def blocked(self, integration_id: int) -> list[Claimed]:
-        """The blocked shipments, to be examined again."""
-        rows = self._read("SELECT * FROM shipments WHERE integration_id = ? AND state = 'blocked'", (integration_id,))
-        return [claimed(row, "blocked") for row in rows]
+    def blocked(self, integration_id: int, size: int = 500) -> Iterator[list[Claimed]]:
+        """The blocked shipments, to be examined again; pages, oldest first."""
+        after = 0
+        while rows := self._read(
+            "SELECT * FROM shipments WHERE integration_id = ? AND state = 'blocked' AND id > ? ORDER BY id LIMIT ?",
+            (integration_id, after, size),
+        ):
+            after = rows[-1]["id"]
+            yield [claimed(row, "blocked") for row in rows]
 
     def unblock(self, ids: Sequence[int]) -> None:
         with self._write() as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from array import array
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 from shipfwd.files import lives, locks_folder
 from shipfwd.models import Integration, parse_stamp, stamp
+from shipfwd.store.due import STEP
 from shipfwd.store.schema import explain
 from shipfwd.store.transactions import Connected
 
@@ -220,10 +222,25 @@ class ReportStore(Connected):
             return []
         return sorted(row["id"] for row in self.status(integrations=integrations, orders=orders))
 
-    def failed_ids(self, integrations: Sequence[int] = (), kinds: Sequence[str] = ()) -> list[int]:
+    def failed_ids(self, integrations: Sequence[int] = (), kinds: Sequence[str] = ()) -> array[int]:
         """Failed shipments, oldest first. kinds: only those that failed by one of these error classes, folded."""
         rows = self.status(integrations=integrations, states=["failed"])
-        return sorted(row["id"] for row in rows if not kinds or row["kind"].casefold() in kinds)
+        found = array("q", (row["id"] for row in rows if not kinds or row["kind"].casefold() in kinds))
+        found.reverse()  # they come newest first
+        return found
+
+    def owners(self, ids: Sequence[int]) -> dict[int, array[int]]:
+        """Shipments by their integrations, in the order given; an unknown one is left out."""
+        found: dict[int, array[int]] = {}
+        for start in range(0, len(ids), STEP):
+            rows = self._read(
+                "SELECT s.integration_id, s.id FROM json_each(?) AS given JOIN shipments AS s ON s.id = given.value"
+                " ORDER BY given.key",
+                (json.dumps(list(ids[start : start + STEP])),),
+            )
+            for row in rows:
+                found.setdefault(row["integration_id"], array("q")).append(row["id"])
+        return found
 
     # ---- nothing is lost in silence ---------------------------------------------------------------------
 
@@ -244,7 +261,9 @@ class ReportStore(Connected):
         mark += " ('failed', 'blocked', 'expired')"
         with self._write() as db:
             db.executemany(f"{mark} AND reason = ?", [(row["id"], row["reason"]) for row in rows])
-            db.executemany(mark, ((one,) for one in more))
+        for start in range(0, len(more), STEP):  # nobody waits for a million
+            with self._write() as db:
+                db.executemany(mark, ((one,) for one in more[start : start + STEP]))
 
     def overdue(self, since: timedelta = timedelta(hours=6), limit: int = 1000) -> list[dict[str, Any]]:
         """Due for longer than `since` without success, not told yet."""
