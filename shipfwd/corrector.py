@@ -102,7 +102,8 @@ def _may_stand(error: Exception, exchanges: Sequence[Exchange]) -> bool:
         return True
     if not isinstance(error, (PlatformError, ConfigError, Interrupted)):
         return True  # a bug
-    return any(one.write and one.status is not None and one.status < 300 and not one.note for one in exchanges)
+    done = exchanges if isinstance(error, Interrupted) else exchanges[:-1]  # the last is the one that was refused
+    return any(one.write and one.status is not None and one.status < 300 and not one.note for one in done)
 
 
 def _doubt(

@@ -139,6 +139,8 @@ class Verdicts:
         again = f"shipfwd correct {one.id} {quote(new)}"
         if here:
             so = f"{new} stands beside it; to finish" if there else f"{new} did not arrive; to replace it"
+            self.run.tally.codes.add(1)
+            self.run.tally.told.append(f"{self.integration.name}: shipment {one.id}: {so}: {again}")
             return Settlement(one.id, "forwarded", f"{so}: {again}", confirmed=True)
         where = self.platform.where.format(order=one.order_id) or self.platform.title
         if seen.partial or not self.platform.read_back:

@@ -86,10 +86,12 @@ def test_a_lost_correction_shows_doubt_and_ends_as_what_stands_there(stage, end,
         assert stage[stage.one]["state"] == "retrying", "it may still arrive"
         assert tally.exit_code == 4
     clock.forward(seconds=62)
-    stage.forward()
+    tally = stage.forward()
     row = stage[stage.one]
     assert (row["tracking_number"], row["state"]) == (number, state)
     assert row["reason"].startswith(words)
+    told = any(words in one for one in tally.told)
+    assert told == (end != "the new one"), "what did not become as it was meant is told"
     assert bool(row["confirmed_at"]) == (state == "forwarded")
     assert row["in_doubt_since"] is None
     assert stage.far.writes() == [("101", [OLD])], "a correction never sends the old number again"
