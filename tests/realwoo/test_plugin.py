@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 MODES = ["meta", "fulfillments", *(["ast"] if os.environ.get("AST") else [])]
-NUMBER, SECOND = "620000000000000000000001", "620000000000000000000002"
+NUMBER, SECOND, CORRECTED = "620000000000000000000001", "620000000000000000000002", "620000000000000000000009"
 KEY = """
 global $wpdb;
 $wpdb->insert($wpdb->prefix . 'woocommerce_api_keys', ['user_id' => 1, 'description' => 'test', 'permissions' => 'read_write',
@@ -40,7 +40,7 @@ def woocommerce(wordpress):
 def store(request, woocommerce, merchant):
     woocommerce.wp(KEY % ("yes" if request.param == "fulfillments" else "no"))
     shop = merchant("--set", f"mode={request.param}")
-    shop.mode = request.param
+    shop.woocommerce = woocommerce
     shop.order, shop.line = map(str, woocommerce.wp(ORDER))
     return shop
 
@@ -49,18 +49,40 @@ def put(shop, number, *more):
     return shop.run("add", shop.order, number, "-i", "woo", "--carrier", "inpost", *more)
 
 
+def status(shop):
+    return shop.woocommerce.wp(f"return wc_get_order({shop.order})->get_status();")
+
+
 def test_a_number_is_there_once_and_the_order_completed(store):
     assert store.run("integration", "check", "woo").code == 0
     assert put(store, NUMBER).code == 0
     row = store.json("status")[0]
     assert (row["state"], bool(row["confirmed_at"]), bool(row["status_sent_at"])) == ("forwarded", True, True)
+    assert status(store) == "completed"
     assert store.run("forward", "--again", "1").code == 0
     assert store.run("verify").code == 0
 
 
-def test_two_parcels_and_a_correction(store):
-    items = ["--item", f"{store.line}:1"] if store.mode == "fulfillments" else []
-    assert put(store, NUMBER, *items).code == 0
-    assert put(store, SECOND, *(["--item", store.line] if items else [])).code == 0
-    assert store.run("correct", "1", "620000000000000000000009", "--yes").code == 0
+def test_an_order_in_two_parcels_is_completed_with_the_second(store):
+    assert put(store, NUMBER, "--item", f"{store.line}:1").code == 0
+    assert "2 more of the order are in no parcel yet" in store.json("status")[0]["reason"]
+    assert status(store) == "processing"
+    assert put(store, SECOND, "--item", store.line).code == 0
+    assert status(store) == "completed"
     assert store.run("verify").code == 0
+
+
+def test_a_correction_leaves_the_new_number_alone(store):
+    assert put(store, NUMBER).code == 0
+    assert store.run("correct", "1", CORRECTED, "--yes").code == 0
+    row = store.json("status")[0]
+    assert (row["tracking_number"], row["state"], bool(row["confirmed_at"])) == (CORRECTED, "forwarded", True)
+    assert store.run("verify").code == 0
+
+
+def test_an_order_that_is_not_there_and_a_wrong_key_are_told(store, monkeypatch):
+    assert store.run("add", "99999999", NUMBER, "-i", "woo", "--carrier", "inpost").code == 1
+    assert "knows no" in store.json("status")[0]["reason"]
+    monkeypatch.setenv("T_CS", "SECRET-other")
+    said = store.run("integration", "check", "woo")
+    assert (said.code, "Consumer secret is invalid" in said.out + said.err) == (3, True)
