@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shipfwd import platforms
 from shipfwd.errors import ConfigError
 from shipfwd.files import locks_folder
 from shipfwd.models import Integration
+from shipfwd.pacing import fingerprint
 from shipfwd.platforms.base import Token, Tokens, Tools, host
 from shipfwd.settings import Config, filled
 from shipfwd.store import Store
@@ -154,7 +156,15 @@ class Assembly:
         values = filled(cls, integration.settings)
         secrets = Secrets(integration, self.vault, self.redactor)
         concurrency = int(self.config.number("concurrency", cls.concurrency))
-        key = f"{host(values.get('base_url', ''))}|{values.get(cls.host_key) or integration.id}"
+        folder = self.network.folder
+
+        def key() -> str:
+            """What the platform counts by: the same for all integrations of one app, key or shop."""
+            parts = [values.get(name) or _mark(secrets.get(name), folder) for name in cls.host_key.split()]
+            return "|".join(
+                [host(values.get("base_url", "")), *(parts if any(parts) else [str(integration.id)])]
+            ).lower()
+
         channel = Channel(self.network, cls.rates, key, cls.throttled_seconds, concurrency)
         self._channels.append(channel)
         platform = cls(
@@ -192,6 +202,10 @@ class Assembly:
             channel.close()
         if self._network is not None:
             self._network.close()
+
+
+def _mark(secret: str | None, folder: Path) -> str:
+    return fingerprint(secret, folder) if secret else ""
 
 
 def _nobody(text: str) -> Any:

@@ -31,7 +31,7 @@ from shipfwd.answers import by_status, parsed
 from shipfwd.errors import ConfigError, OutcomeUnknown, PlatformError, Throttled, TryLater, Unavailable
 from shipfwd.models import Exchange, Rate, Reply, Request
 from shipfwd.network import Network
-from shipfwd.pacing import PATIENCE, Pacer
+from shipfwd.pacing import PATIENCE, Key, Pacer
 
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 LIFE_SECONDS = 45  # no request lives longer, however slowly its answer drips; must stay below in_doubt_seconds
@@ -158,7 +158,7 @@ class Channel:
     """One integration's connections and pace. Usable from many threads."""
 
     def __init__(
-        self, network: Network, rates: tuple[Rate, ...], key: str, throttled_seconds: float = 1.0, size: int = 16
+        self, network: Network, rates: tuple[Rate, ...], key: Key, throttled_seconds: float = 1.0, size: int = 16
     ) -> None:
         self.network = network
         self.pacer = Pacer(rates, key, network.folder, network.sleep)

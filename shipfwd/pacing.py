@@ -18,11 +18,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shipfwd.errors import Throttled
+from shipfwd.files import private_dir, private_file
 from shipfwd.models import Rate
 
 PATIENCE = 20.0  # seconds a run waits for a clock that a 429 pushed; longer is left to a later run
 SHARE = 0.97  # of a declared limit; measured: at 100 % a strict server answers some calls with 429
 SLACK = 0.02  # seconds added between slow calls, where 3 % is less than the jitter of a busy machine
+Key = str | Callable[[], str]  # asked when it is needed, where a secret may be part of it
 _CLOCK = struct.Struct("<16sdd")  # boot id, next free slot, pushed until
 
 
@@ -32,6 +34,22 @@ def _boot_id() -> bytes:
         return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", ""))
     except (OSError, ValueError):
         return bytes(16)
+
+
+def fingerprint(secret: str, folder: Path) -> str:
+    """Tells whether two secrets are the same; made with a salt that never leaves the clocks' folder."""
+    path = private_dir(folder) / "pace-salt"
+    while not path.exists():
+        own = path.with_name(f"{path.name}-{os.getpid()}-{threading.get_ident()}")
+        fd = private_file(own)
+        os.write(fd, os.urandom(16))
+        os.close(fd)
+        try:
+            os.link(own, path)  # whole, or not there
+        except FileExistsError:
+            pass
+        own.unlink()
+    return hashlib.blake2b(secret.encode(), key=path.read_bytes(), digest_size=16).hexdigest()
 
 
 class Pace:
@@ -98,17 +116,28 @@ class Pace:
 class Pacer:
     """All the rates of one app at one host.
 
-    key      host and client id: what the platform counts by.
+    key      host and client id, or whatever else the platform counts by (Platform.host_key).
     folder   where the clocks lie.
     """
 
-    def __init__(self, rates: tuple[Rate, ...], key: str, folder: Path, sleep: Callable[[float], None]) -> None:
-        # A platform without declared rates still has a clock, for what a 429 pushes.
-        self._paces = [self._pace(rate, key, folder) for rate in rates] or [
-            self._pace(Rate(1e6), key, folder, unlimited=True)
-        ]
+    def __init__(self, rates: tuple[Rate, ...], key: Key, folder: Path, sleep: Callable[[float], None]) -> None:
+        self._rates, self._key, self._folder = rates, key, folder
         self._unlimited = not rates
         self._sleep = sleep
+        self._lock = threading.Lock()
+        self._made: list[Pace] = []
+
+    @property
+    def _paces(self) -> list[Pace]:
+        if not self._made:
+            with self._lock:
+                if not self._made:
+                    key, folder = self._key if isinstance(self._key, str) else self._key(), self._folder
+                    # A platform without declared rates still has a clock, for what a 429 pushes.
+                    self._made = [self._pace(rate, key, folder) for rate in self._rates] or [
+                        self._pace(Rate(1e6), key, folder, unlimited=True)
+                    ]
+        return self._made
 
     @staticmethod
     def _pace(rate: Rate, key: str, folder: Path, unlimited: bool = False) -> Pace:
@@ -145,5 +174,5 @@ class Pacer:
             pace.push(seconds)
 
     def close(self) -> None:
-        for pace in self._paces:
+        for pace in self._made:
             pace.close()

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from shipfwd import errors, pacing
+from shipfwd.assembly import Assembly
+from shipfwd.files import locks_folder
 from shipfwd.models import Rate
 from shipfwd.pacing import PATIENCE, Pacer
+from shipfwd.redactor import Redactor
+from shipfwd.vault import Vault
 
 
 class Time:
@@ -195,3 +199,84 @@ def test_the_clocks_lie_where_they_are_told_and_are_private(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert "key" not in file.name
+
+
+# ---- what a platform counts by --------------------------------------------------------------------------------------
+
+SHOP, OTHER = {"base_url": "https://shop.test"}, {"base_url": "https://other.test"}
+AMAZON = {"client_id": "app", "marketplace_id": "A1"}
+# platform, settings and secrets of the one integration and of the other, whether they share a clock
+COUNTED = [
+    ("empik", {}, {"api_key": "K1"}, {}, {"api_key": "K1"}, True),
+    ("empik", {}, {"api_key": "K1"}, {}, {"api_key": "K2"}, False),
+    ("mirakl", SHOP, {"api_key": "K1"}, {**SHOP, "shop_id": "7"}, {"api_key": "K1"}, True),
+    ("mirakl", SHOP, {"api_key": "K1"}, OTHER, {"api_key": "K1"}, False),
+    ("erli", {}, {"api_key": "K1"}, {}, {"api_key": "K1"}, True),
+    ("erli", {}, {"api_key": "K1"}, {}, {"api_key": "K2"}, False),
+    ("kaufland", {}, {"client_key": "K1", "secret_key": "S"}, {}, {"client_key": "K1", "secret_key": "S"}, True),
+    ("kaufland", {}, {"client_key": "K1", "secret_key": "S"}, {}, {"client_key": "K2", "secret_key": "S"}, False),
+    ("shopify", SHOP, {"access_token": "T1"}, SHOP, {"access_token": "T1"}, True),
+    ("shopify", SHOP, {"access_token": "T1"}, SHOP, {"access_token": "T2"}, False),
+    ("shopify", {**SHOP, "client_id": "app"}, {}, {**OTHER, "client_id": "app"}, {}, False),
+    ("woocommerce", SHOP, {"consumer_key": "K1"}, {"base_url": "https://SHOP.test"}, {"consumer_key": "K2"}, True),
+    ("woocommerce", SHOP, {"consumer_key": "K1"}, OTHER, {"consumer_key": "K1"}, False),
+    ("prestashop", SHOP, {"api_key": "K1"}, SHOP, {"api_key": "K2"}, True),
+    ("magento", SHOP, {"access_token": "T1"}, {**SHOP, "store_code": "de"}, {"access_token": "T2"}, True),
+    ("shopware", {**SHOP, "client_id": "a"}, {}, {**SHOP, "client_id": "b"}, {}, True),
+    ("bigcommerce", SHOP, {"access_token": "T1"}, SHOP, {"access_token": "T2"}, True),
+    ("allegro", {"client_id": "app"}, {"refresh_token": "R1"}, {"client_id": "app"}, {"refresh_token": "R2"}, True),
+    ("allegro", {"client_id": "app"}, {}, {"client_id": "another"}, {}, False),
+    ("amazon", AMAZON, {"refresh_token": "R1"}, {**AMAZON, "marketplace_id": "A2"}, {"refresh_token": "R1"}, True),
+    ("amazon", AMAZON, {"refresh_token": "R1"}, AMAZON, {"refresh_token": "R2"}, False),
+    ("amazon", AMAZON, {}, AMAZON, {}, True),
+    ("etsy", {"keystring": "app"}, {"refresh_token": "R1"}, {"keystring": "app"}, {"refresh_token": "R2"}, True),
+]
+
+
+@pytest.mark.parametrize(("platform", "settings", "secrets", "others", "other_secrets", "shared"), COUNTED)
+def test_integrations_share_a_clock_where_the_platform_counts_them_as_one(
+    filled, clock, monkeypatch, platform, settings, secrets, others, other_secrets, shared
+):
+    desks = []
+    vault = Vault(filled.path.with_name("t.db.vault"), locks_folder(filled.path), lambda text: None)
+    assembly = Assembly(filled.store, vault, Redactor(), clock, nothing)
+    for name, given, hidden in (("one", settings, secrets), ("two", others, other_secrets)):
+        for key, value in hidden.items():
+            monkeypatch.setenv(f"T_{name}_{key}", f"SECRET-{value}")
+        references = {key: f"env:T_{name}_{key}" for key in hidden}
+        desks.append(assembly.desk(filled.integration(name, platform, settings=given, secrets=references)))
+    clocks = [{pace._path.name for pace in desk.channel.pacer._paces} for desk in desks]
+    for desk in desks:
+        for pace in desk.channel.pacer._paces:
+            pace.push(5)
+    assert (clocks[0] == clocks[1]) == shared
+    assert shared or not clocks[0] & clocks[1]
+    assembly.close()
+    for file in locks_folder(filled.path).iterdir():
+        assert "SECRET" not in file.name
+        assert b"SECRET" not in file.read_bytes()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_secret_that_cannot_be_had_is_asked_for_with_the_first_request(filled, clock):
+    shop = filled.integration("one", "erli", settings={}, secrets={"api_key": "env:T_NOT_THERE"})
+    vault = Vault(filled.path.with_name("t.db.vault"), locks_folder(filled.path), lambda text: None)
+    assembly = Assembly(filled.store, vault, Redactor(), clock, nothing)
+    desk = assembly.desk(shop)
+    with pytest.raises(errors.ConfigError, match="T_NOT_THERE"):
+        desk.channel.pacer.wait("", nothing)
+    assembly.close()
+
+
+def test_a_fingerprint_is_the_same_for_all_threads_and_another_beside_another_database(tmp_path):
+    found: set[str] = set()
+    threads = [
+        threading.Thread(target=lambda: found.add(pacing.fingerprint("SECRET", tmp_path / "a"))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 1
+    assert pacing.fingerprint("SECRET", tmp_path / "b") not in found
+    assert [one.name for one in (tmp_path / "a").iterdir()] == ["pace-salt"]

@@ -313,6 +313,7 @@ def _declared(cls: type[Declarative], definition: Definition) -> dict[str, Any]:
         "number_pattern": get("number", {}).get("pattern", ""),
         "rates": tuple(Rate(one["calls"], one["seconds"], one.get("burst", 1)) for one in get("rates", [])),
         "concurrency": get("concurrency", 4),
+        "host_key": " ".join(secrets) or "base_url",
         "doubt_seconds": get("doubt_seconds", 60),
         "parcels": get("parcels"),
         "correct": get("correct"),

@@ -56,6 +56,7 @@ class Operator(Shipments):
     source = "https://developer.mirakl.com/content/product/mmp/rest/seller/openapi3"
     read_on = "2026-11-23"
     rates = (Rate(20), Rate(1, burst=3, operations=("OR11",)))  # no quota is published; twenty a second is ours
+    host_key = "api_key"
     concurrency = 4
     look_batch = 100
     proof = "read"

@@ -56,6 +56,7 @@ class Amazon(OAuth):
         Rate(0.5, burst=30, operations=("getOrder",)),
         Rate(1, 180, operations=("searchOrders",)),  # also allowed: twenty at once, which are left to `check`
     )
+    host_key = "client_id refresh_token"  # each limit is one of a seller and an application
     concurrency = 4
     verify_batch = 100
     parcels = "items"

@@ -127,7 +127,7 @@ class Platform(Pieces):
     look_batch: int = 1
     verify_batch: ClassVar[int] = 0  # orders that one `seen_again` takes; 0 = as many as a look
     throttled_seconds: ClassVar[float] = 1.0  # first pause after a 429 without Retry-After
-    host_key: ClassVar[str] = "client_id"  # setting or secret that its limits are counted by
+    host_key: ClassVar[str] = "client_id"  # settings or secrets that its limits are counted by, with spaces between
 
     # What a write means there
     parcels: str = "many"  # many | joined | items | one

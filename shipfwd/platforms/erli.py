@@ -76,6 +76,7 @@ class Erli(Platform):
     number_max = 32
     number_pattern = ".{2,}"
     rates = (Rate(10),)  # that there is a limit is known, not which; ten a second is ours
+    host_key = "api_key"
     concurrency = 4
     doubt_seconds = 1800
     status_transfer = "separate"

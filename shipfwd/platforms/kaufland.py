@@ -76,6 +76,7 @@ class Kaufland(Platform):
     )  # fmt: skip
     carriers = {"dhl": "DHL", "fedex": "FedEx", "ups": "UPS", "usps": "USPS"}
     number_pattern = "[^,]+"
+    host_key = "client_key"
     concurrency = 4
     together = True
     read_back = False

@@ -52,6 +52,7 @@ class PrestaShop(Webservice):
     number_max = FIELD
     number_pattern = r"[A-Za-z0-9~:#%&_=()\[\].?+@/-]+"  # isTrackingNumber without the comma, which parts numbers here
     concurrency = 4
+    host_key = "base_url"  # what refuses calls is the shop's own server
     look_batch = 50
     parcels = "joined"
     together = True

@@ -62,6 +62,7 @@ class Shopify(Fulfilments):
     carriers = EVERYWHERE | SOMEWHERE
     linked = frozenset(EVERYWHERE.values())
     other_carrier = "Other"  # never sent: a company may be any text, so our name for the carrier is
+    host_key = "client_id access_token"  # points are counted by app and store
     concurrency = 4
     together = True
     doubt_seconds = 120  # how late a look may be is not documented

@@ -57,6 +57,7 @@ class Shopware(OAuth):
     )  # fmt: skip
     needs_carrier = False  # the shipping method of the order decides the link
     concurrency = 4  # every call runs the whole shop
+    host_key = "base_url"  # what refuses calls is the shop's own server
     look_batch = 25
     together = True
     repeat = "harmless"

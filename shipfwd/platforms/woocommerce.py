@@ -80,6 +80,7 @@ class WooCommerce(Trackings):
     carriers = SLUGS
     other_carrier = "other"
     concurrency = 4  # every call runs the whole shop
+    host_key = "base_url"  # what refuses calls is the shop's own server
     doubt_seconds = 120  # a busy shop works on after its client hung up
     status_transfer = "separate"
     sent_from = frozenset({"processing", "partial-shipped", "updated-tracking"})
