@@ -11,12 +11,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from shipfwd import __version__
 from shipfwd.cli import EXIT_CODES, cli
 
+CHANGELOG = Path(__file__).parent.parent / "CHANGELOG.md"
 FILES = """\
 .TP
 .I shipfwd.db
@@ -28,6 +30,9 @@ Beside it: prompted secrets and login tokens; readable by its owner only.
 .TP
 .B SHIPFWD_DB
 The database.
+.TP
+.B SHIPFWD_LOG_FORMAT
+As \\-\\-log\\-format.
 .TP
 .B NO_COLOR
 No colours, whatever the terminal.
@@ -42,13 +47,14 @@ def escaped(text: str) -> str:
 
 def body(text: str) -> Iterator[str]:
     """A help text; blocks that begin with \\b keep their lines."""
-    for block in re.split(r"\n\s*\n", inspect.cleandoc(text)):
+    for number, block in enumerate(re.split(r"\n\s*\n", inspect.cleandoc(text))):
+        if number:  # the first one follows its heading
+            yield ".PP"
         if block.startswith("\b"):
-            yield ".PP\n.nf"
+            yield ".nf"
             yield escaped("\n".join(line.rstrip() for line in block.split("\n")[1:]))
             yield ".fi"
         else:
-            yield ".PP"
             yield escaped(" ".join(block.split()))
 
 
@@ -81,8 +87,11 @@ def commands(command: click.Command, context: click.Context) -> Iterator[str]:
 def page() -> str:
     context = click.Context(cli, info_name="shipfwd", help_option_names=["-h", "--help"])
     codes = EXIT_CODES.split("\n")[2:]
+    (date,) = re.findall(
+        rf"^## \[{re.escape(__version__)}\] - (\S+)$", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE
+    )
     lines = [
-        f'.TH SHIPFWD 1 "" "shipfwd {__version__}" "User Commands"',
+        f'.TH SHIPFWD 1 "{date}" "shipfwd {__version__}" "User Commands"',
         ".SH NAME",
         "shipfwd \\- forward tracking numbers to the sales channels that orders came from",
         ".SH SYNOPSIS",
