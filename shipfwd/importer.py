@@ -35,7 +35,8 @@ FORMATS = ("csv", "tsv", "json", "jsonl")
 COLUMNS_MAX = 2_000
 
 # Readers of other tables, by format: each yields (line, cells), the header first.
-READERS: dict[str, Callable[[BinaryIO], Iterator[readers.Cells | Reject]]] = {"xlsx": spreadsheet.rows}
+Sheets = list[tuple[str, list[list[str]]]]  # of a workbook, those that were not read: title, first rows
+READERS: dict[str, Callable[[BinaryIO, Sheets], Iterator[readers.Cells | Reject]]] = {"xlsx": spreadsheet.rows}
 
 # What a field's column may be called, the most specific words first; see `carriers.letters` for how they compare.
 _HEADERS: dict[str, tuple[str, ...]] = {
@@ -202,6 +203,7 @@ class Source:
         self.columns: dict[str, str] = {}
         self.delimiter = ""
         self.size = 0
+        self._sheets: Sheets = []
         self._mapping = {_field(field): column for field, column in (mapping or {}).items()}
         self._checker = Checker(zone, now, default_integration, integrations)
         try:
@@ -228,6 +230,11 @@ class Source:
             self._file.close()
 
     @property
+    def unread(self) -> list[str]:
+        """Sheets that name their columns as a list of parcels does, and were not read; known at the end."""
+        return [title for title, top in self._sheets if any(_is_enough(_known(row, self._mapping)) for row in top)]
+
+    @property
     def taken(self) -> int:
         return self._bytes.taken
 
@@ -249,7 +256,7 @@ class Source:
         raw = io.BufferedReader(self._bytes, readers.CHUNK)
         self._items: Iterator[Row | Reject]
         if self.format in READERS:  # read to its end before its first row
-            self._items = self._table(READERS[self.format](raw))
+            self._items = self._table(READERS[self.format](raw, self._sheets))
             return
         if self.path and self.path.is_file():
             self.size = self.path.stat().st_size

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, time
+from itertools import islice
 from typing import Any, BinaryIO
 
 from shipfwd.errors import UsageError
@@ -16,11 +17,15 @@ from shipfwd.readers import CHUNK, Cells
 IN_MEMORY = 8_000_000  # bytes of a file that is not on the disk already
 UNPACKED_MAX = 1_000_000_000  # bytes; a file that unpacks to more is no list of parcels
 DIGITS = 1e15  # from here on a spreadsheet's number is not exact
+FIRST = 5  # rows of a sheet that is not read; enough to tell whether it has a header
 INSTEAD = "save it as CSV UTF-8 and import that file"
 
 
-def rows(raw: BinaryIO) -> Iterator[Cells]:
-    """(line, cells) of the first sheet that holds anything. Raises UsageError when it is no XLSX that can be read."""
+def rows(raw: BinaryIO, others: list[tuple[str, list[list[str]]]]) -> Iterator[Cells]:
+    """(line, cells) of the first sheet that holds anything. Raises UsageError when it is no XLSX that can be read.
+
+    others   gets the sheets behind it, which are not read: title, first rows.
+    """
     import tempfile
 
     try:
@@ -39,9 +44,13 @@ def rows(raw: BinaryIO) -> Iterator[Cells]:
             if sum(one.file_size for one in zipfile.ZipFile(file).infolist()) > UNPACKED_MAX:
                 raise UsageError(f"it unpacks to more than {UNPACKED_MAX // 1_000_000} MB; {INSTEAD}")
             book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+            found = False
             for sheet in book.worksheets:
                 sheet.reset_dimensions()  # some programs write wrong ones
-                found = False
+                if found:
+                    top = islice(sheet.iter_rows(values_only=True), FIRST)
+                    others.append((sheet.title, [[text(cell) for cell in row] for row in top]))
+                    continue
                 for line, row in enumerate(sheet.iter_rows(values_only=True), 1):
                     cells = [text(cell) for cell in row]
                     while cells and not cells[-1]:
@@ -49,8 +58,6 @@ def rows(raw: BinaryIO) -> Iterator[Cells]:
                     if cells:
                         found = True
                         yield line, cells
-                if found:
-                    return
         except (zipfile.BadZipFile, KeyError, ValueError, TypeError, ParseError, EOFError, OSError) as error:
             raise UsageError(f"this is no XLSX file that can be read ({type(error).__name__}); {INSTEAD}") from None
 

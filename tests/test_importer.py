@@ -219,7 +219,7 @@ def test_a_file_of_another_kind_is_refused_with_the_next_step(tmp_path, name, da
 
 
 def test_a_reader_for_another_format_can_be_added(tmp_path, monkeypatch):
-    def sheet(raw):
+    def sheet(raw, others):
         assert raw.read().startswith(b"PK")
         yield 1, ["Order ID", "Tracking number"]
         yield 2, ["A-1", INPOST]

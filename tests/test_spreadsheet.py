@@ -64,6 +64,30 @@ def test_titles_above_the_header_empty_rows_and_empty_sheets_do_not_matter(read)
     assert (row.line, row.order_id) == (5, "A-1")
 
 
+@pytest.mark.parametrize(
+    ("sheet", "named"),
+    [
+        ([["order_id", "tracking_number"], ["2", NUMBER]], ["Sheet 1"]),
+        ([["What goes where"], [], ["Nr zamówienia", None, "Nr przesyłki"]], ["Sheet 1"]),
+        ([["Instructions"], ["Fill in the order and its tracking number"]], []),
+        ([], []),
+    ],
+)
+def test_a_second_list_of_parcels_in_the_workbook_is_named(read, sheet, named):
+    source, (row,) = read(book([["order_id", "tracking_number"], ["1", NUMBER]], sheet))
+    assert row.order_id == "1"
+    assert source.unread == named
+
+
+def test_a_sheet_that_was_not_read_needs_a_person(shop):
+    shop.add()
+    data = book(*([["order_id", "tracking_number"], [order, NUMBER]] for order in ("1", "2")))
+    said = shop.run("-q", "import", shop.file("a.xlsx", data), "-i", "shop", "--no-forward")
+    assert said.code == 1
+    assert said.err.endswith("a.xlsx: only its first sheet was read, not Sheet 1; save it as a file of its own\n")
+    assert set(shop.states()) == {"1"}
+
+
 @pytest.mark.parametrize("number", [620022696408430119458408.0, 6.20022696408430e23, 12345678901234567890.0])
 def test_a_number_whose_digits_the_spreadsheet_lost_is_rejected(read, number):
     _, (reject,) = read(book([["order_id", "tracking_number"], ["A-1", number]]))

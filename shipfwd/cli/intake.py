@@ -318,6 +318,11 @@ def _one_file(
             yield ids[row.integration], row
 
     intake.put(good())
+    if source.unread:
+        app.complain(
+            f"{name}: only its first sheet was read, not {', '.join(source.unread)}; save it as a file of its own"
+        )
+        run.tally.codes.add(1)
     if others:
         most = "; ".join(f"{count} x {kind}" for kind, count in others.most_common())
         where = "" if rejects is not None else "; to get all of them in a file: --rejects FILE"
