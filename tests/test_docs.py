@@ -313,3 +313,14 @@ def test_the_licence_is_apache_2():
     text = (HOME / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License\n                           Version 2.0, January 2004" in text
     assert "license = Apache-2.0" in (HOME / "setup.cfg").read_text(encoding="utf-8")
+
+
+def test_the_page_on_scale_speaks_of_the_store_as_it_is():
+    """Its table says method by method what a second store needs."""
+    from shipfwd.store import Store
+
+    table = (HOME / "docs" / "scale.md").read_text(encoding="utf-8").partition("| method | SQLite now")[2]
+    firsts = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    named = {name for first in firsts for name in re.findall(r"`([a-z_]+)`", first)}
+    assert {"claim", "settle", "take_back", "intake"} <= named
+    assert {name for name in named if not hasattr(Store, name)} == set()
