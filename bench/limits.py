@@ -86,6 +86,7 @@ def strict(rate: int) -> Iterator[tuple[str, list[float], list[float]]]:
             self.rfile.read(int(self.headers["Content-Length"]))
             time.sleep(LATENCY)
             self.send_response(204 if fits else 429)
+            self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *words: object) -> None:
