@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from shlex import quote
 
@@ -159,7 +159,10 @@ class Verdicts:
         error: PlatformError = NeedsItems(f"{there} is there for the whole order; a further parcel needs its --item")
         if self.platform.parcels == "one":
             error = OneNumber(f"{self.platform.title} shows one number, has {there}")
-        return self._react(one, self._in_the_way(one, error, seen, order), None)
+        outcome = self._react(one, self._in_the_way(one, error, seen, order), None)
+        if outcome.kind == "OneNumber" != one.kind:  # the first time: its order may have waited for these pieces
+            return replace(outcome, wants_sent=self.desk.marks)
+        return outcome
 
     def _in_the_way(self, one: Claimed, error: PlatformError, seen: Seen, order: str) -> PlatformError:
         """A number that leaves no room for another: one of ours blocks it, a foreign one fails it."""

@@ -173,3 +173,15 @@ def test_fulfillments_of_the_first_versions_stand_in_one_more_object(shop, sim):
     assert shop.run("correct", "1", SECOND, "--yes").code == 0
     assert stand.numbers("13") == [SECOND]
     assert shop.run("verify").code == 0
+
+
+def test_a_parcel_that_finds_no_room_still_holds_the_last_pieces(sim, shop):
+    """Why: nothing of it is sent, so nothing else would have its order marked."""
+    order = sim.platform("empik").add_order("1234567-A", lines=[Line("1001", 3, "MUG")])
+    shop.add("shop", "empik")
+    assert shop.run("add", "1234567-A", FIRST, "-i", "shop", "--carrier", "dpd", "--item", "1001:1").code == 0
+    assert (order.status, shop.json("status")[0]["status_sent_at"]) == ("SHIPPING", None)
+    assert shop.run("add", "1234567-A", SECOND, "-i", "shop", "--carrier", "dpd", "--item", "1001:2").code == 1
+    assert order.status == "SHIPPED"
+    assert shop.run("sweep").code == 0
+    assert sum(one.path.endswith("/ship") for one in sim.calls("empik")) == 1
