@@ -51,7 +51,7 @@ def by_status(reply: Reply, expect: str, lost: type[TryLater], where: str, now: 
     """The error that a status means where the platform's own words said nothing; None for a kept promise.
 
     expect   json | empty | maybe | text, as in Platform.call.
-    lost     what a broken-off exchange means: OutcomeUnknown for a write, Unavailable for a read.
+    lost     what a broken-off exchange means: OutcomeUnknown or AnswerLost for a write, Unavailable for a read.
     where    "METHOD url", redacted.
     """
     status, host = reply.status, urlsplit(where.partition(" ")[2]).netloc

@@ -10,6 +10,7 @@ ShipfwdError                         exit
    ├─ TryLater                        4   retrying; `after` seconds, when the platform said so
    │  ├─ Throttled                        too many calls (certain: not processed)
    │  ├─ Unavailable                      unreachable, 5xx on a read, not a document
+   │  │  └─ AnswerLost                    a write that may be repeated left and its answer was lost: in doubt
    │  ├─ NotReady                         the order cannot be shipped yet (unpaid, not accepted): hourly
    │  └─ OutcomeUnknown                   a write left and its answer was lost: in doubt
    ├─ Refused                         1   failed; needs a person
@@ -69,7 +70,11 @@ class Throttled(TryLater):
 
 
 class Unavailable(TryLater):
-    """Nothing was written: unreachable, or a failing read."""
+    """Nothing was written (unreachable, or a failing read), or a repeat of it is harmless."""
+
+
+class AnswerLost(Unavailable):
+    """A write whose repeat is harmless left and its answer was lost: sent again at once, in doubt once given up."""
 
 
 class NotReady(TryLater):

@@ -28,7 +28,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 import shipfwd
 from shipfwd.answers import by_status, parsed
-from shipfwd.errors import ConfigError, OutcomeUnknown, PlatformError, Throttled, TryLater, Unavailable
+from shipfwd.errors import AnswerLost, ConfigError, OutcomeUnknown, PlatformError, Throttled, TryLater, Unavailable
 from shipfwd.models import Exchange, Rate, Reply, Request
 from shipfwd.network import Network
 from shipfwd.pacing import PATIENCE, Key, Pacer
@@ -276,7 +276,7 @@ class Talk:
     ) -> Reply:
         network = self.channel.network
         where = f"{request.method} {self._shown(request)[0]}"
-        lost = OutcomeUnknown if write and not repeatable else Unavailable
+        lost = Unavailable if not write else AnswerLost if repeatable else OutcomeUnknown
         adapter, proxies = self.channel.adapter(request.url)
         prepared = _prepare(request, headers)
         try:
@@ -313,7 +313,7 @@ class Talk:
             return None
         error = explain(reply) or by_status(reply, expect, lost, where, self.channel.network.clock())
         if isinstance(error, Unavailable) and not isinstance(error, lost):
-            error = OutcomeUnknown(str(error), after=error.after)
+            error = lost(str(error), after=error.after)
         if isinstance(error, Throttled):
             if error.after is None:
                 error.after = self.channel.throttled_seconds * 2.0 ** min(self.channel.strikes, 6)
@@ -353,7 +353,7 @@ class _TooLarge(Exception):
 
 
 def _safe_to_repeat(error: BaseException) -> bool:
-    """Certain that nothing was done, and worth waiting for within this run."""
+    """Certain that nothing was done or that a repeat is harmless, and worth waiting for within this run."""
     return isinstance(error, (Throttled, Unavailable)) and (error.after or 0) <= PATIENCE
 
 

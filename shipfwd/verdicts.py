@@ -11,6 +11,7 @@ from shlex import quote
 
 from shipfwd import http, schedule, unseen
 from shipfwd.errors import (
+    AnswerLost,
     CarrierNotAccepted,
     ConfigError,
     Interrupted,
@@ -215,11 +216,14 @@ class Verdicts:
         """What an error makes of a shipment. `written`: it came from the write itself; `blind`: no look can find it."""
         now, kind, reason = self.run.clock(), type(error).__name__, _advice(error, one, self.integration)
         doubt = one.in_doubt_since
-        if isinstance(error, OutcomeUnknown) and written:
+        if isinstance(error, (OutcomeUnknown, AnswerLost)) and written:
             since = _since(left_at or now, now)
-            if blind and self.platform.repeat != "harmless":
+            harmless = self.platform.repeat == "harmless" or isinstance(error, AnswerLost)
+            if blind and not harmless:
                 return unseen.unreadable(self.platform, one, since)
             until = since + timedelta(seconds=self.desk.doubt_seconds)
+            if harmless:  # it is not waited for, but a server in trouble is left alone longer each time
+                until = max(until, schedule.retry_at(one.tries, now, error.after, self.desk.random))
             return Settlement(one.id, "pending", f"in doubt: {reason}", kind, until, since)
         if isinstance(error, TryLater):
             if one.before == "forwarded" and not written:

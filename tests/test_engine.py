@@ -242,6 +242,7 @@ ERRORS = {
     "unavailable": (errors.Unavailable("down"), ("retrying", 4, MINUTE, False), None),
     "not ready": (errors.NotReady("not paid"), ("retrying", 4, (3599, 3601), False), None),
     "outcome unknown": (errors.OutcomeUnknown("lost"), ("retrying", 4, MINUTE, False), ("retrying", 4, (59, 61), True)),
+    "answer lost": (errors.AnswerLost("lost"), ("retrying", 4, MINUTE, False), ("retrying", 4, (59, 73), True)),
     "order not found": (errors.OrderNotFound("no such order"), ("failed", 1, None, False), None),
     "rejected": (errors.Rejected("no"), ("failed", 1, None, False), None),
     "not understood": (errors.NotUnderstood("what"), ("failed", 1, None, False), ("failed", 1, None, True)),
@@ -1346,6 +1347,36 @@ def test_a_person_does_not_send_beside_a_lost_write_that_may_still_arrive_and_er
     assert stage[first]["state"] == "forwarded"
     assert stage[second]["state"] == ("blocked" if parcels == "one" else "forwarded")
     assert stage.far.orders["101"][0] == "NO1111111"
+
+
+def test_a_lost_write_that_may_be_repeated_holds_back_its_order_too(stage):
+    """It was not in doubt once: a parcel sent meanwhile was confirmed, and then erased by the write that came late."""
+    stage.declare(parcels="joined", repeat="harmless")
+    (first,) = stage.put("101", number="NO1111111")
+    stage.far.fail("write", errors.AnswerLost("lost"), late=True)
+    assert stage.forward().exit_code == 4
+    (second,) = stage.put("101", number="NO2222222")
+    stage.forward()
+    assert stage.by_hand(second).exit_code == 4
+    stage.far.arrive()
+    stage.clock.forward(seconds=75)
+    assert stage.forward().exit_code == 0
+    assert [stage[one]["state"] for one in (first, second)] == ["forwarded", "forwarded"]
+    assert stage.far.orders["101"] == ["NO1111111", "NO2222222"]
+
+
+def test_a_lost_write_that_may_be_repeated_is_left_alone_longer_each_time(stage):
+    from shipfwd.models import parse_stamp
+
+    stage.declare(repeat="harmless")
+    (one,) = stage.put("101")
+    waits = []
+    for _ in range(4):
+        stage.far.fail("write", errors.AnswerLost("lost"))
+        stage.forward()
+        waits.append((parse_stamp(stage[one]["next_attempt_at"]) - stage.clock.now).total_seconds() / 60)
+        stage.clock.forward(minutes=waits[-1], seconds=1)
+    assert all(0.8 * usual <= wait <= 1.3 * usual for usual, wait in zip((1, 5, 15, 60), waits, strict=True)), waits
 
 
 def test_where_an_order_holds_many_numbers_a_person_sends_beside_a_lost_one(stage):

@@ -275,13 +275,22 @@ def test_a_harmless_write_is_repeated(serve, line, name):
     assert len(server.asked) == 2
 
 
+@pytest.mark.parametrize("name", ["reset", "503", "half an answer"])
+def test_a_harmless_write_whose_answers_were_all_lost_may_have_arrived(serve, line, name):
+    server = serve(*[BROKEN[name]] * 3)
+    with pytest.raises(errors.AnswerLost):
+        line.send(server.url, "PUT", b"{}", repeatable=True)
+    assert len(server.asked) == 3
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unreachable_host_got_nothing_so_it_is_tried_again(line, method, scheme):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    with pytest.raises(errors.Unavailable, match=f"127.0.0.1:{port} cannot be reached: connection refused"):
-        line.send(f"{scheme}://127.0.0.1:{port}", method)
+    with pytest.raises(errors.Unavailable, match=f"127.0.0.1:{port} cannot be reached: connection refused") as met:
+        line.send(f"{scheme}://127.0.0.1:{port}", method, repeatable=True)
+    assert not isinstance(met.value, errors.AnswerLost)
     assert len(line.talk.exchanges) == 3
 
 
