@@ -161,7 +161,9 @@ def _now(row: Mapping[str, Any], config: Config) -> Iterator[str]:
     end = "" if str(row["reason"]).endswith((".", ")")) else "."
     yield f"Now: {state}" + (f": {row['reason']}{end}" if row["reason"] else ".")
     if row["in_doubt_since"]:
-        yield f"     In doubt since {local(row['in_doubt_since'], zone)}: a write left and its answer was lost."
+        lost = row["kind"] not in ("NotUnderstood", "Bug", "Correction")  # these may have been answered
+        what = "its answer was lost" if lost else "nobody knows whether it was done"
+        yield f"     In doubt since {local(row['in_doubt_since'], zone)}: a write left and {what}."
 
 
 def _next(row: Mapping[str, Any], config: Config, now: datetime) -> Iterator[str]:
@@ -227,7 +229,12 @@ def _can(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     elif state == "blocked" and row["kind"] == "CarrierNotAccepted" and row["carrier"]:
         yield f"shipfwd carriers map -i {name} {shlex.quote(row['carrier'])}=THEIRS", "say what they call the carrier"
     if state in ("waiting", "pending", "retrying", "failed", "blocked", "expired", "dropped"):
-        yield f"shipfwd forward {number}", "now, whatever it waits for"
+        what = "now, whatever it waits for"
+        if row["in_doubt_since"]:
+            what = "look there now; it is sent only if it is absent, and not while it may still arrive"
+        if row["in_doubt_since"] and row["kind"] == "Correction":
+            what = "look there now which number it has"
+        yield f"shipfwd forward {number}", what
         if state != "dropped" and not row["in_doubt_since"]:
             yield f"shipfwd drop {number}", "never send it"
     elif state == "forwarded":

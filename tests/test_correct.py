@@ -192,6 +192,7 @@ def test_settle_and_correct_speak_of_the_lost_correction(shop):
     assert "shipfwd forward 1" in again.err
     told = shop.run("show", "1").out
     assert "In doubt since" in told
+    assert "look there now which number it has" in told
     assert "The replacement was sent, but its answer was lost" in told
     assert shop.run("settle", "1", "--arrived").code == 0
     (row,) = shop.json("status")

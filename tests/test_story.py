@@ -173,3 +173,20 @@ def test_json_stays_the_journal(shop):
     assert {"id", "at", "run_id", "step", "outcome", "detail", "method", "url", "status", "request", "answer"} == set(
         lines[0]
     )
+
+
+@pytest.mark.parametrize("kind", ["NotUnderstood", "Bug"])
+def test_a_failed_one_that_may_have_arrived_is_not_said_to_be_lost_or_tried_again(waiting, kind):
+    waiting.change(
+        "UPDATE shipments SET state = 'failed', kind = ?, in_doubt_since = '2026-11-23T12:00:00Z',"
+        " reason = 'the answer has no id; the number may be there' WHERE id = 1",
+        kind,
+    )
+    text = told(waiting, 1)
+    assert "Now: failed: the answer has no id; the number may be there." in text
+    assert "a write left and nobody knows whether it was done" in text
+    assert "Next: nothing, as long as nobody acts" in text
+    assert "it is sent only if it is absent" in text
+    assert "shipfwd settle 1 --arrived" in text
+    assert "shipfwd drop" not in text
+    assert "answer was lost" not in text

@@ -44,8 +44,8 @@ def drop(app: App, ids: tuple[int, ...], reason: str) -> None:
             )
         if row["in_doubt_since"]:
             raise UsageError(
-                f"a write for shipment {row['id']} may have arrived; look there, "
-                f"then: shipfwd settle {row['id']} --arrived"
+                f"a write for shipment {row['id']} may have arrived; look there, then: shipfwd settle {row['id']} "
+                f"--arrived (or --not-arrived, and drop it then); shipfwd forward {row['id']} looks for you"
             )
     for row in rows:
         if store.by_hand(row["id"], "dropped", reason):
