@@ -47,7 +47,7 @@ CROOKED = {
     "shopware": {  # a refusal's meta is described as a list and sent as an object; what `ship` answers is left open
         "codes_that_are_no_list", "delivery_gone_at_the_write", "token_ends_during_the_run", "write_refused",
         "status_accepted_without_a_change", "status_mails_only_when_wanted", "status_of_a_partly_shipped_delivery",
-        "status_transfer",
+        "status_transfer", "status_of_a_part", "status_of_the_last_piece",
     },
 }  # fmt: skip
 # Parameters that a description leaves to its prose ("this resource supports offset pagination").
