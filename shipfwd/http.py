@@ -410,9 +410,11 @@ def _broken(error: Exception, lost: type[TryLater], where: str) -> PlatformError
             )
         if isinstance(cause, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
             return Unavailable(f"the name {host} cannot be resolved; check base_url and the network")
+    if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
+        return Unavailable(f"{host} cannot be reached: the proxy does not answer; check HTTPS_PROXY and NO_PROXY")
     dialling = getattr(_here, "dialling", False) and any(isinstance(cause, OSError) for cause in causes)
     before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout)
-    if dialling or any(isinstance(cause, (*before, requests.exceptions.ProxyError)) for cause in causes):
+    if dialling or any(isinstance(cause, before) for cause in causes):
         told = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
         why = told.strerror.lower() if told and told.strerror else "no answer"
         why = f"no secure connection ({told.reason})" if isinstance(told, ssl.SSLError) else why
