@@ -319,7 +319,10 @@ def watch(frame: Callable[[IO[str], int], None], out: IO[str], wait: Callable[[f
             size = shutil.get_terminal_size()
             drawn = Frame()
             frame(drawn, size.lines)
-            lines = drawn.getvalue().rstrip("\n").split("\n")[: size.lines]
+            table, blank, foot = drawn.getvalue().rstrip("\n").rpartition("\n\n")
+            last = foot.split("\n")  # whether anything is on fire; rows that take several lines must not hide it
+            above = [*table.split("\n")[: max(0, size.lines - len(last) - 1)], ""] if blank else []
+            lines = [*above, *last][: size.lines]
             out.write("\x1b[H" + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J")
             out.flush()
             wait(seconds)

@@ -331,6 +331,15 @@ def test_watch_draws_on_the_second_screen_and_leaves_the_first_as_it_was(look, d
     assert not re.search(rb"\n\x1b\[K\x1b\[J", seen.raw)  # the last line never scrolls the first one away
 
 
+@pytest.mark.parametrize("lines", [4, 9, 12])
+def test_watch_says_whether_anything_is_on_fire_however_little_room_there_is(look, day, lines):
+    pictures = look("status", "--watch", lines=lines, columns=80).raw.decode().split("\x1b[H")[1:]
+    for picture in pictures:
+        assert picture.count("\n") < lines
+        assert "what and why" in picture
+        assert "Needs a person: 1 failed" in picture
+
+
 @pytest.mark.parametrize("words", [["--format", "json"], ["--output", "x"]])
 def test_watch_is_for_a_table_on_a_terminal(look, day, words):
     seen = look("status", "--watch", *words)
