@@ -196,18 +196,19 @@ class Source:
         mapping: Mapping[str, str] | None = None,
         integrations: Collection[str] | None = None,
         stdin: BinaryIO | None = None,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = "standard input" if str(path) == "-" else str(path)
         self.path = None if str(path) == "-" else Path(path)
         self.header: list[str] = []
         self.columns: dict[str, str] = {}
         self.delimiter = ""
-        self.size = 0
+        self.size, self._ending = 0, ending
         self._sheets: Sheets = []
         self._mapping = {_field(field): column for field, column in (mapping or {}).items()}
         self._checker = Checker(zone, now, default_integration, integrations)
         try:
-            self._file = self.path.open("rb") if self.path else (stdin or sys.stdin.buffer)
+            self._file = readers.opened(self.path, ending) if self.path else (stdin or sys.stdin.buffer)
             try:
                 self._open(file_format)
             except BaseException:
@@ -252,7 +253,7 @@ class Source:
         if not sample.strip():
             raise ConfigError(f"{self.name} is empty")
         self.format = self._format(file_format, head, sample)
-        self._bytes = readers.Chain(head, self._file, self.name)
+        self._bytes = readers.Chain(head, self._file, self.name, self._ending)
         raw = io.BufferedReader(self._bytes, readers.CHUNK)
         self._items: Iterator[Row | Reject]
         if self.format in READERS:  # read to its end before its first row

@@ -10,11 +10,15 @@ import codecs
 import csv
 import io
 import json
+import os
 import re
-from collections.abc import Iterator
+import select
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from shipfwd.errors import ConfigError
+from shipfwd.errors import ConfigError, Interrupted
 from shipfwd.rows import Reject
 
 ROW_MAX = 131_000  # characters of a CSV row; below csv.field_size_limit(), so that it is ours to complain
@@ -25,11 +29,31 @@ CHUNK = 65_536  # also how much is looked at to tell encoding, format and delimi
 Cells = tuple[int, list[str]]  # physical line, cells of the row that starts there
 
 
+def opened(path: Path, ending: Callable[[], bool]) -> BinaryIO:
+    """The file to read. A pipe is waited for until somebody writes; a device, which may have no end, is refused."""
+    mode = path.stat().st_mode
+    if not stat.S_ISFIFO(mode):
+        file = path.open("rb")
+        if (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) and not file.isatty():
+            file.close()
+            raise ConfigError(f"{path} is a device, not a file; name the file that holds the shipments")
+        return file
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    while not waiting.poll(250):
+        if ending():
+            os.close(fd)
+            raise Interrupted(f"{path} is a pipe, and nobody wrote into it")
+    os.set_blocking(fd, True)
+    return open(fd, "rb")
+
+
 class Chain(io.RawIOBase):
     """The bytes already looked at, then the rest. taken: how many were handed out."""
 
-    def __init__(self, head: bytes, rest: BinaryIO, name: str) -> None:
-        self._head, self._rest, self._name = memoryview(head), rest, name
+    def __init__(self, head: bytes, rest: BinaryIO, name: str, ending: Callable[[], bool] = lambda: False) -> None:
+        self._head, self._rest, self._name, self._ending = memoryview(head), rest, name, ending
         self.taken = 0
 
     def readable(self) -> bool:
@@ -41,6 +65,8 @@ class Chain(io.RawIOBase):
             buffer[:size], self._head = self._head[:size], self._head[size:]
             self.taken += size
             return size
+        if self._ending():
+            raise Interrupted(f"{self._name}: broken off while it was read; nothing of it is stored")
         try:
             data = self._rest.read(len(buffer))
         except OSError as error:

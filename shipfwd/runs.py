@@ -146,6 +146,11 @@ class Run:
         )  # fmt: skip
 
     @property
+    def interrupted(self) -> bool:
+        """A signal came."""
+        return bool(self._signal)
+
+    @property
     def stopping(self) -> bool:
         if self._signal:
             self._stop.set()

@@ -104,6 +104,7 @@ WRONG = {
     "unknown name": ('"{tracking}"', '"{traking}"', "cannot have {traking}; did you mean 'tracking'?"),
     "the environment": ('"{tracking}"', '"{env.home}"', "tracking.json cannot have {env.home}"),
     "a file": ('"{tracking}"', '"{file:/etc/passwd}"', "tracking.json cannot fill in {file:/etc/passwd}"),
+    "an attribute": ('"{tracking}"', '"{tracking.__class__}"', "tracking.json cannot have {tracking.__class__}"),
     "a name where it is not known": ('"sent" }\n', '"{tracking}" }\n', "shipped.json cannot have {tracking}"),
     "a secret in a path": (
         "/orders/{order_id}/status",

@@ -222,6 +222,7 @@ def import_(
                     file_format=file_format or "",
                     mapping=columns,
                     integrations=ids,
+                    ending=lambda: run.interrupted,
                 )
                 with source, progress(app, run, source.name, file_left(source), source.size):
                     first = _one_file(app, run, source, bad, dry_run, yes, totals)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import signal
 import sqlite3
+import time
+from contextlib import suppress
 
 import park
 import pytest
@@ -135,6 +139,80 @@ def test_a_file_that_is_hard_to_read_is_refused_or_read_and_never_a_bug(kind, sh
     assert max(map(len, said.err.splitlines()), default=0) < 1000
     assert shop.run("status", "--all").code == 0
     assert "\0" not in json.dumps(shop.json("status", "--all"))
+
+
+def big(path, size, tail=b""):
+    """A file with three rows and then one endless line; sparse, so it takes no room."""
+    with path.open("wb") as out:
+        out.write(
+            b"order_id,tracking_number,carrier\n" + b"".join(b"%d,%013dU,dpd\n" % (n, n) for n in (1001, 1002, 1003))
+        )
+        out.truncate(size)
+        out.seek(size)
+        out.write(tail)
+    return path
+
+
+def test_a_huge_file_and_a_huge_line_are_read_in_constant_memory(nursery, tmp_path):
+    size, db = (2 << 30) if LONG else (20 << 20), tmp_path / "t.db"
+    with Simulator(auto_orders=True) as sim:
+        nursery.add(db, sim, "shopware")
+        small = big(tmp_path / "small.csv", 1 << 20)
+        assert nursery.run(db, "import", "-i", "shopware", "--no-forward", small) == 1, nursery.said
+        usual = nursery.megabytes
+        file = big(tmp_path / "big.csv", size, b"\n1004,0000000001004U,dpd\n")
+        assert nursery.run(db, "import", "-i", "shopware", "--no-forward", file) == 1, nursery.said
+    park.figure("import of one line", note=f"{size >> 20} MB in {nursery.megabytes} MB")
+    assert nursery.megabytes < usual + 15
+    assert sorted(row["order_id"] for row in nursery.status(db)) == ["1001", "1002", "1003", "1004"]
+    assert "longer than 131000 characters" in nursery.said
+
+
+def test_a_signal_breaks_a_long_file_off_and_nothing_of_it_is_stored(nursery, tmp_path):
+    db, pipe = tmp_path / "t.db", tmp_path / "endless.csv"
+    os.mkfifo(pipe)
+    with Simulator(auto_orders=True) as sim:
+        nursery.add(db, sim, "shopware")
+        pid = nursery.start(db, "import", "-i", "shopware", "--no-forward", pipe)
+        with suppress(BrokenPipeError), pipe.open("wb", buffering=0) as out:
+            out.write(b"order_id,tracking_number,carrier\n")
+            for n in range(10**6, 10**9):
+                out.write(b"%d,%013dU,dpd\n" % (n, n) * 3000)
+                if n == 10**6 + 3:
+                    os.kill(pid, signal.SIGINT)
+        assert nursery.reap(pid) == 130
+    assert "nothing of it is stored" in nursery.said and "Traceback" not in nursery.said
+    assert nursery.status(db) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_pipe_that_nobody_writes_into_is_left_at_a_signal(number, nursery, tmp_path):
+    db, pipe = tmp_path / "t.db", tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with Simulator(auto_orders=True) as sim:
+        nursery.add(db, sim, "shopware")
+        log = tmp_path / "begun.txt"
+        pid = nursery.start(db, "--log-format", "json", "import", "-i", "shopware", "--no-forward", pipe, log=log)
+        while not log.exists() or "run started" not in log.read_text():
+            time.sleep(0.01)
+        time.sleep(0.05)
+        os.kill(pid, number)
+        assert nursery.reap(pid) == 130
+    assert "nobody wrote into it" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("/dev/zero", "is a device, not a file"), ("/dev/urandom", "is a device, not a file"), ("/dev", "Is a directory"),
+     ("no.csv", "No such file"), ("a.csv.gz", "is compressed; unpack it first")],
+)  # fmt: skip
+def test_what_is_no_file_of_shipments_is_refused_with_the_next_step(path, words, shop):
+    shop.add()
+    shop.file("a.csv.gz", gzip.compress(b"order_id,tracking_number\n" * 1000))
+    said = shop.run("import", "-i", "shop", "--no-forward", path if path[0] == "/" else shop.folder / path)
+    assert said.code in (2, 3), said
+    assert words in said.err
+    assert shop.json("status") == []
 
 
 def test_memory_does_not_grow_with_what_is_due(nursery, tmp_path):

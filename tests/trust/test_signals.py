@@ -51,10 +51,13 @@ def examine(sim, nursery, db, due, rows):
     park.judge(sim, nursery.status(db), due).check()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_lets_what_is_in_flight_finish(number, sim, nursery, busy):
+@pytest.mark.parametrize(
+    ("number", "command"),
+    [(signal.SIGINT, "sweep"), (signal.SIGTERM, "sweep"), (signal.SIGHUP, "sweep"), (signal.SIGINT, "forward")],
+)
+def test_a_signal_lets_what_is_in_flight_finish(number, command, sim, nursery, busy):
     db, due = busy
-    pid = nursery.start(db, "sweep")
+    pid = nursery.start(db, command)
     until_begun(sim)
     os.kill(pid, number)
     begun = time.monotonic()
@@ -85,6 +88,24 @@ def test_at_the_deadline_what_is_in_flight_finishes_and_the_rest_is_pending(sim,
     db, due = busy
     assert nursery.run(db, "forward", "--deadline", "0.01") == 4
     examine(sim, nursery, db, due, nursery.status(db))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_verify_and_changes_no_state(number, sim, nursery, busy):
+    db, _ = busy
+    sim.latency_ms = 0
+    assert nursery.run(db, "sweep") == 0
+    before, asked = nursery.status(db), len(sim.requests)
+    sim.latency_ms = 300
+    pid = nursery.start(db, "verify")
+    end = time.monotonic() + 10
+    while len(sim.requests) <= asked:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.kill(pid, number)
+    assert nursery.reap(pid) == 130
+    assert nursery.status(db) == before
+    assert "Traceback" not in nursery.said
 
 
 def test_a_closed_pipe_is_no_error(nursery, busy):
