@@ -102,7 +102,12 @@ class Forwarder(Marking):
         if left and not self.run.dry:
             self.store.release(self.run.id, left, revive=bool(self.resting))
             self.run.tally.touched.update(one.id for one in left if self.resting)
-        if self.desk.marks and self.only_run is None and self._chosen is None and not self.halted and not self.run.dry:
+        if self.halted or self.run.dry or self._chosen is not None:
+            return
+        if held := self.store.hold_back(self.integration, self.only_run):
+            self.run.tally.touched.update(held)
+            self.run.tally.codes.add(4)
+        if self.desk.marks and self.only_run is None:
             self._mark_wanted()
 
     def _worker(self, once: bool = False) -> None:

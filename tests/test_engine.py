@@ -1349,6 +1349,23 @@ def test_a_person_does_not_send_beside_a_lost_write_that_may_still_arrive_and_er
     assert stage.far.orders["101"][0] == "NO1111111"
 
 
+@pytest.mark.parametrize("parcels", ["many", "joined"])
+def test_what_waits_for_a_lost_write_of_its_order_says_so_and_for_how_long(stage, parcels):
+    """It was 'pending' without a reason, and a run that sent nothing of what was due ended with 0."""
+    first, second = doubtful_and_another(stage, parcels)
+    tally = stage.forward()
+    assert (tally.exit_code, tally.touched) == (4, {second})
+    shown = stage[second]
+    assert (shown["state"], shown["next_attempt_at"]) == ("retrying", stage[first]["next_attempt_at"])
+    assert shown["reason"].startswith(f"waits for shipment {first} of its order")
+    assert shown["attempts"] == 0
+    stage.far.arrive()
+    stage.clock.forward(seconds=62)
+    assert stage.forward().exit_code == 0
+    assert stage.far.orders["101"] == ["NO1111111", "NO2222222"]
+    assert (stage[second]["state"], stage[second]["reason"]) == ("forwarded", "")
+
+
 def test_a_lost_write_that_may_be_repeated_holds_back_its_order_too(stage):
     """It was not in doubt once: a parcel sent meanwhile was confirmed, and then erased by the write that came late."""
     stage.declare(parcels="joined", repeat="harmless")

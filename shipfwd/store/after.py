@@ -20,6 +20,17 @@ UPDATE orders SET sent_next_at = :turn WHERE integration_id = :integration AND o
     OR sent_next_at <= :now OR sent_next_at > :far) AND NOT EXISTS ({HOLDS_BACK})) RETURNING sent_tries
 """
 
+_HOLD_BACK = f"""
+UPDATE shipments SET next_attempt_at = until, kind = 'InDoubt',
+    reason = 'waits for shipment ' || other || ' of its order, whose write was lost and may still arrive'
+FROM (SELECT id AS other, order_id AS its_order, next_attempt_at AS until FROM shipments
+    WHERE integration_id = :integration AND state = 'pending' AND in_doubt_since IS NOT NULL
+        AND next_attempt_at > :now AND next_attempt_at <= :far)
+WHERE integration_id = :integration AND order_id = its_order AND state = 'pending' AND in_doubt_since IS NULL
+    AND due_at IS NOT NULL AND {READY} AND (:only IS NULL OR added_run = :only)
+RETURNING id
+"""
+
 
 class AfterStore(QueueStore):
     # ---- marking as sent --------------------------------------------------------------------------------
@@ -50,6 +61,16 @@ class AfterStore(QueueStore):
         now = self.clock()
         names = {"integration": integration.id, "now": stamp(now), "far": stamp(now + FAR), "n": limit}
         return [row["order_id"] for row in self._read(_WANTED, names)]
+
+    def hold_back(self, integration: Integration, only_run: int | None = None) -> list[int]:
+        """What is due and was not claimed, since a parcel of its order is in doubt, waits with that one and says so.
+
+        only_run   only what that run added.
+        """
+        now = self.clock()
+        names = {"integration": integration.id, "now": stamp(now), "far": stamp(now + FAR), "only": only_run}
+        with self._write() as db:
+            return [row["id"] for row in db.execute(_HOLD_BACK, names).fetchall()]
 
     def take_turn(
         self, integration: Integration, order: str, until: datetime, mine: datetime | None = None
