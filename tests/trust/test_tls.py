@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -33,13 +34,20 @@ def behind_tls(sim, kind):
     listener = socket.create_server(("127.0.0.1", 0))
     threads, socks, closing = [], [], threading.Event()
 
-    def pump(source, target):
+    def end(sock):
+        """Not SSLSocket.shutdown: it takes the TLS object away from a thread that may be reading with it, which crashes."""
         with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        for sock in (source, target):
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def relay(secure, inner):
+        """One thread both ways: a TLS object of this Python is not for two at once."""
+        with suppress(OSError):
+            while True:
+                ready = [secure] if secure.pending() else select.select([secure, inner], [], [])[0]
+                for source in ready:
+                    if not (data := source.recv(65536)):
+                        return
+                    (inner if source is secure else secure).sendall(data)
 
     def serve(raw):
         try:
@@ -49,10 +57,9 @@ def behind_tls(sim, kind):
             return
         inner = socket.create_connection(("127.0.0.1", sim.port))
         socks.extend([secure, inner])
-        back = threading.Thread(target=pump, args=(inner, secure))
-        back.start()
-        pump(secure, inner)
-        back.join()
+        relay(secure, inner)
+        end(secure)
+        end(inner)
 
     def accept():
         while not closing.is_set():
@@ -72,8 +79,7 @@ def behind_tls(sim, kind):
         socket.create_connection(listener.getsockname()).close()
         acceptor.join()
         for sock in socks:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            end(sock)
         for thread in threads:
             thread.join()
         for sock in (*socks, listener):
