@@ -280,3 +280,23 @@ def test_a_fingerprint_is_the_same_for_all_threads_and_another_beside_another_da
     assert len(found) == 1
     assert pacing.fingerprint("SECRET", tmp_path / "b") not in found
     assert [one.name for one in (tmp_path / "a").iterdir()] == ["pace-salt"]
+
+
+def test_a_call_that_wakes_too_late_for_its_slot_takes_another(tmp_path, monkeypatch):
+    """It would leave just before the evenly spaced ones behind it: eleven in a second where ten may."""
+    now, waits = [100.0], []
+
+    def sleep(seconds):
+        waits.append(round(seconds, 3))
+        now[0] += seconds + (0.3 if len(waits) == 1 else 0.0)
+
+    monkeypatch.setattr(pacing.time, "monotonic", lambda: now[0])
+    pacer = pacing.Pacer((Rate(10),), "app", tmp_path, sleep)
+    try:
+        pacer.wait("", lambda: None)
+        pacer.wait("", lambda: None)
+        assert waits == [0.103]  # the first had no wait; the second woke 0.3 s late, and the next slot is free at once
+        pacer.wait("", lambda: None)
+        assert waits == [0.103, 0.103]  # counted from the slot that was taken, not from the one that was missed
+    finally:
+        pacer.close()
