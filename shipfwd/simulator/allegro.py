@@ -360,7 +360,7 @@ def refusal(status: int, code: str, message: str | None, path: str | None = None
         "message": message,
         "details": None,
         "path": path,
-        "userMessage": None,
+        "userMessage": "The request is not correct. Ask the author of the application.",
         "metadata": {},
     }
     return Answer.json({"errors": [error]}, status)

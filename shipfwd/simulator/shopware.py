@@ -102,6 +102,9 @@ class Shopware(Stand):
         real = next(row for row in self.orders[id].rows if row["shippingCosts"]["totalPrice"] >= 0)
         return str(real["stateMachineState"]["technicalName"])
 
+    def line(self, order_id: str, place: int) -> Line:
+        return Line(hexed(f"{order_id}/{place}"), sku=f"SKU-{place}")
+
     # ---- the vendor's words -----------------------------------------------------------------------------
 
     def no_route(self, request: Request) -> Answer:

@@ -160,10 +160,12 @@ def answer_problems(file: str, method: str, path: str, status: int, body: Json) 
     """How a JSON answer breaks the description; [] also for a status of which it says nothing."""
     api = description(file)
     found = api.operation(method, path)
-    if found is None or str(status) not in found[1]["responses"]:
+    described = found[1]["responses"] if found else {}
+    code = next((one for one in (str(status), f"{status // 100}XX") if one in described), "")
+    if found is None or not code:
         return []
-    at, operation, _ = found
-    answer, at = api.resolve(operation["responses"][str(status)], [*at, "responses", str(status)])
+    at = found[0]
+    answer, at = api.resolve(described[code], [*at, "responses", code])
     if "schema" in answer:
         return list(api.errors(body, [*at, "schema"], "answer", api.read_validator))
     kinds = answer.get("content", {})
