@@ -251,5 +251,5 @@ class AfterStore(QueueStore):
                         " WHERE id = ?",
                         (shipment_id,),
                     )
-                    db.execute(WANT_SENT, dict(key.fetchone()))
+                    db.execute(WANT_SENT, {**dict(key.fetchone()), "now": now, "far": stamp(self.clock() + FAR)})
         return bool(changed)

@@ -80,10 +80,12 @@ HOLDS_BACK = """
 SELECT 1 FROM shipments AS h WHERE h.integration_id = orders.integration_id AND h.order_id = orders.order_id
     AND (h.state IN ('pending', 'sending', 'failed') OR (h.state = 'blocked' AND h.kind <> 'OneNumber'))
 """
-# With :turn the status step is taken at once, for whoever settles the last parcel.
+# With :turn the status step is taken at once, for whoever settles the last parcel. A step that is somebody's, or whose
+# lost answer is waited out, stays his: a parcel that comes meanwhile must not mark the order a second time.
+TAKEN = "(sent_state IS 'wanted' AND sent_next_at > :now AND sent_next_at <= :far)"
 WANT_SENT = f"""
-UPDATE orders SET sent_state = 'wanted', sent_tries = 0, sent_reason = '',
-    sent_next_at = iif(EXISTS ({HOLDS_BACK}), NULL, :turn)
+UPDATE orders SET sent_state = 'wanted', sent_tries = iif({TAKEN}, sent_tries, 0), sent_reason = '',
+    sent_next_at = CASE WHEN {TAKEN} THEN sent_next_at WHEN EXISTS ({HOLDS_BACK}) THEN NULL ELSE :turn END
 WHERE integration_id = :integration AND order_id = :order AND EXISTS (SELECT 1 FROM shipments AS s
     WHERE s.integration_id = orders.integration_id AND s.order_id = orders.order_id
         AND s.state = 'forwarded' AND s.status_sent_at IS NULL)
@@ -262,7 +264,7 @@ class QueueStore(DueStore):
         turn   until when the order's status step is this run's, should nothing hold it back (after.py).
         Returns the ids it settled; one that this run does not hold any more stays as it is.
         """
-        now = stamp(self.clock())
+        now, far = stamp(self.clock()), stamp(self.clock() + FAR)
         held: set[int] = set()
         with self._write() as db:
             for one in outcomes:
@@ -293,7 +295,7 @@ class QueueStore(DueStore):
                 db.execute(success, (now, integration_id))
             if order is not None and any(one.wants_sent for one in outcomes):
                 names = {"integration": integration_id, "order": order, "turn": stamp(turn) if turn else None}
-                db.execute(WANT_SENT, names)
+                db.execute(WANT_SENT, {**names, "now": now, "far": far})
         return held
 
     @staticmethod
