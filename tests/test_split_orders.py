@@ -136,6 +136,19 @@ def test_a_label_that_was_cancelled_holds_no_pieces(stepped):
     assert stepped.status() == stepped.whole
 
 
+def test_an_expired_parcel_that_holds_the_last_pieces_does_not_hold_back_its_order(sim, shop):
+    """It came after the first one was sent, and nothing of it is ever settled."""
+    sim.platform("prestashop").add_order("13", lines=[Line("1001", 3, "MUG")])
+    shop.add("shop", "prestashop")
+    assert shop.run("add", "13", FIRST, "-i", "shop", "--carrier", "dpd", "--item", "1001:1").code == 0
+    assert shop.run("integration", "edit", "shop", "--trigger", "status:Packed").code == 0
+    assert shop.run("add", "13", SECOND, "-i", "shop", "--carrier", "dpd", "--item", "1001:2").code == 0
+    shop.clock.forward(hours=73)
+    assert shop.run("sweep").code == 1
+    second, first = shop.json("status")
+    assert (second["state"], bool(first["status_sent_at"])) == ("expired", True)
+
+
 @pytest.mark.parametrize("platform", ["prestashop", "shopware"])
 def test_a_parcel_without_items_holds_all_the_rest(sim, shop, platform):
     sim.platform(platform).add_order("13", lines=[Line("1001", 3, "MUG")])

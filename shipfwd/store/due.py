@@ -28,6 +28,12 @@ UPDATE shipments SET state = 'expired', next_attempt_at = NULL,
     reason = iif(:key <> '' AND status_key = :key, :late, :start || {tail})
 WHERE id IN (SELECT id FROM shipments WHERE integration_id = :integration AND state = 'pending' AND due_at IS NULL
     AND created_at < :oldest {narrow} AND in_doubt_since IS NULL LIMIT :step)
+RETURNING order_id
+"""
+# What waits for a parcel of its order before it is marked as sent is asked again when that parcel will not come.
+ASK_AGAIN = """
+UPDATE orders SET sent_state = 'wanted', sent_next_at = NULL
+WHERE integration_id = ? AND order_id = ? AND sent_state IS NULL AND sent_reason <> ''
 """
 _STATUS_NOW = """
 (SELECT iif(o.status <> '', ' (it is in ''' || o.status || ''')', ' (it has no status)') FROM orders AS o
@@ -137,7 +143,14 @@ class DueStore(Connected):
             narrow="AND added_run = :only" if only_run else "",
             tail=_STATUS_NOW if integration.trigger_key and integration.enabled else "''",
         )
-        return self._stepwise(sql, names)
+        done = 0
+        while True:
+            with self._write() as db:
+                orders = [row["order_id"] for row in db.execute(sql, names).fetchall()]
+                db.executemany(ASK_AGAIN, ((integration.id, order) for order in orders))
+            done += len(orders)
+            if len(orders) < STEP:
+                return done
 
     def _stepwise(self, sql: str, names: dict[str, Any]) -> int:
         done = 0
