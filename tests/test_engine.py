@@ -1554,6 +1554,18 @@ def test_a_status_step_that_waited_until_its_turn_was_over_does_not_leave(stage)
 # ---- while a run is under way --------------------------------------------------------------------------------
 
 
+def test_what_waits_for_a_parcel_of_its_order_that_another_run_is_sending_ends_with_4(stage):
+    """It is due and was not sent: 0 would be untrue."""
+    (first,) = stage.put("101")
+    with stage.run() as (other, _):
+        stage.store.claim_by_hand(other.id, [first])
+        (second,) = stage.put("101", number="NO2222222")
+        tally = stage.forward()
+        assert (tally.exit_code, tally.touched, stage[second]["state"]) == (4, {second}, "pending")
+        assert stage.by_hand(second).touched == set()
+        assert stage.left == {second: "another run is sending a parcel of its order"}
+
+
 def test_what_is_switched_off_in_the_middle_of_a_run_sends_no_more(stage):
     from dataclasses import replace
 

@@ -30,6 +30,11 @@ WHERE integration_id = :integration AND order_id = its_order AND state = 'pendin
     AND due_at IS NOT NULL AND {READY} AND (:only IS NULL OR added_run = :only)
 RETURNING id
 """
+_BEHIND = f"""
+SELECT id FROM shipments WHERE integration_id = :integration AND state = 'pending' AND in_doubt_since IS NULL
+    AND due_at IS NOT NULL AND {READY} AND (:only IS NULL OR added_run = :only) AND order_id IN
+    (SELECT order_id FROM shipments WHERE state = 'sending' AND integration_id = :integration)
+"""
 
 
 class AfterStore(QueueStore):
@@ -63,14 +68,20 @@ class AfterStore(QueueStore):
         return [row["order_id"] for row in self._read(_WANTED, names)]
 
     def hold_back(self, integration: Integration, only_run: int | None = None) -> list[int]:
-        """What is due and was not claimed, since a parcel of its order is in doubt, waits with that one and says so.
+        """What is due and was not claimed, since a parcel of its order is in doubt, waits with that one and says so;
+        or since another run is sending one: then it is only named.
 
         only_run   only what that run added.
         """
+        if not integration.enabled:
+            return []
         now = self.clock()
         names = {"integration": integration.id, "now": stamp(now), "far": stamp(now + FAR), "only": only_run}
         with self._write() as db:
-            return [row["id"] for row in db.execute(_HOLD_BACK, names).fetchall()]
+            held = db.execute(_HOLD_BACK, names).fetchall()
+            if db.execute("SELECT 1 FROM shipments WHERE state = 'sending' LIMIT 1").fetchone():
+                held += db.execute(_BEHIND, names).fetchall()
+        return [row["id"] for row in held]
 
     def take_turn(
         self, integration: Integration, order: str, until: datetime, mine: datetime | None = None
