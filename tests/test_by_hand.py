@@ -68,3 +68,14 @@ def test_a_dry_run_of_one_shows_one(three):
     assert "curl -X POST" in said.out
     assert set(three.states().values()) == {"pending"}
     assert not three.sim.calls("woocommerce", "POST .*")
+
+
+def test_the_counts_of_add_are_of_what_it_added(shop):
+    """An older parcel of the order whose answer was lost is looked up on the way, and is not one of them."""
+    shop.add("shop", "woocommerce", "--no-status-transfer")
+    shop.sim.fail_next("woocommerce", "close-after", match="POST")
+    assert shop.run("add", "101", NUMBER.format(1), "-i", "shop", "--carrier", "inpost").code == 4
+    shop.clock.forward(minutes=5)
+    counts = shop.json("add", "101", NUMBER.format(2), "-i", "shop", "--carrier", "inpost")
+    assert {name: count for name, count in counts.items() if count} == {"forwarded": 1}
+    assert set(shop.states().values()) == {"forwarded"}

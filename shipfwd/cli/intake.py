@@ -138,7 +138,8 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
     from shipfwd.models import STATES
 
     found = run.store.added_by(run.id, before)
-    return {**more, **{state: found.get(state, 0) for state in STATES}, "adopted": len(run.tally.adopted)}
+    adopted = sum(1 for one in run.tally.adopted if one > before)  # an older one in doubt is looked up on the way
+    return {**more, **{state: found.get(state, 0) for state in STATES}, "adopted": adopted}
 
 
 @click.command("import")
