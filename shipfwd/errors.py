@@ -109,6 +109,10 @@ class NumberNotAccepted(PlatformError):
     pass
 
 
+class NoRoom(NumberNotAccepted):
+    """A further number of an order, which its one field cannot hold any more. Raised before anything is sent."""
+
+
 class NeedsItems(PlatformError):
     """A further parcel of an order, where the platform must know what lies in it. Raised before anything is sent."""
 

@@ -37,7 +37,7 @@ from shipfwd.verdicts import Desk, a_bug, journal_lines, word_of
 EQUAL_ERRORS = 5  # in a row, naming no order: the integration rests for this run
 NAMES_AN_ORDER = (
     "OrderNotFound", "CarrierNotAccepted", "NumberNotAccepted", "NotOurs", "NotReady", "InDoubt", "OneNumber",
-    "NeedsItems",
+    "NeedsItems", "NoRoom",
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def examine_blocked(run: Run, desk: Desk) -> None:
 
 
 def _free(desk: Desk, one: Claimed) -> bool:
-    if one.kind == "NeedsItems" and not one.parcel.items or one.kind in ("OneNumber", "NotOurs"):
+    if one.kind == "NeedsItems" and not one.parcel.items or one.kind in ("OneNumber", "NoRoom", "NotOurs"):
         return False
     try:
         desk.platform.check_number(one.parcel)

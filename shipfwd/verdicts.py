@@ -16,6 +16,7 @@ from shipfwd.errors import (
     ConfigError,
     Interrupted,
     NeedsItems,
+    NoRoom,
     NotOurs,
     NotReady,
     NotUnderstood,
@@ -234,7 +235,7 @@ class Verdicts:
         if isinstance(error, NotUnderstood) and left_at is not None and self.platform.repeat != "harmless":
             there = f"{error}; the number may be there; that is looked up by: shipfwd forward {one.id}"
             return Settlement(one.id, "failed", there, kind, None, _since(left_at, now))
-        blocking = (NotOurs, OneNumber, NeedsItems)
+        blocking = (NotOurs, OneNumber, NeedsItems, NoRoom)
         if isinstance(error, blocking) or isinstance(error, (CarrierNotAccepted, NumberNotAccepted)) and not written:
             return self._blocked(one, error)
         return Settlement(one.id, "failed", reason, kind)
@@ -299,6 +300,8 @@ def _advice(error: Exception, one: Claimed, integration: Integration) -> str:
             )
         known = f"{quote(one.order_id)} {quote(one.parcel.tracking_number)} -i {quote(integration.name)}"
         return f"{text}; give it: shipfwd add {known} --carrier CARRIER"
+    if isinstance(error, NoRoom):
+        return f"{text}; drop it (shipfwd drop {one.id}), or make room there, then: shipfwd forward {one.id}"
     if isinstance(error, Refused) and "shipfwd" not in text and ";" not in text:
         return f"{text}; when that is mended: shipfwd forward {one.id}"
     return text

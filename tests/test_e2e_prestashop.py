@@ -119,14 +119,19 @@ def test_parcels_join_in_one_field_until_it_is_full(sim, presta, stand):
     assert (len(sim.calls("prestashop", PATCH)), len(sim.calls("prestashop", MARK))) == (1, 1)
     assert add(presta, READY, THIRD).code == 1
     assert "holds 64 characters" in reasons(presta)[3]
+    assert presta.json("status")[0]["state"] == "blocked", "refused before anything was sent"
+    assert presta.run("sweep").code == 0, "told once"
     assert stand.numbers(READY) == [NUMBER, SECOND]
+    stand.orders[READY].rows[0]["tracking_number"] = NUMBER
+    assert presta.run("forward", 3).code == 0
+    assert stand.numbers(READY) == [NUMBER, THIRD]
 
 
 def test_what_does_not_fit_stays_behind_and_the_order_is_marked_once_it_is_dropped(presta, stand):
     for number in (NUMBER, SECOND, THIRD):
         add(presta, READY, number, "--no-forward")
     assert presta.run("forward").code == 1
-    assert {row["id"]: row["state"] for row in presta.json("status")} == {1: "forwarded", 2: "forwarded", 3: "failed"}
+    assert {row["id"]: row["state"] for row in presta.json("status")} == {1: "forwarded", 2: "forwarded", 3: "blocked"}
     assert stand.numbers(READY) == [NUMBER, SECOND]
     assert stand.orders[READY].status != "4"  # one parcel is in trouble still
     assert presta.run("drop", 3).code == 0

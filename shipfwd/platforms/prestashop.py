@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shipfwd.errors import AuthFailed, NotReady, NotUnderstood, NumberNotAccepted, OrderNotFound, Rejected, UsageError
+from shipfwd.errors import AuthFailed, NoRoom, NotReady, NotUnderstood, OrderNotFound, Rejected, UsageError
 from shipfwd.models import Line, Parcel, Receipt, Seen, Setting, tracking_key
 from shipfwd.platforms._presta import DAY, PAGE, Webservice, errors_of, parsed, told
 
@@ -102,7 +102,7 @@ class PrestaShop(Webservice):
             try:
                 self._joined([*numbers, parcel.tracking_number])
                 numbers.append(parcel.tracking_number)
-            except NumberNotAccepted as error:
+            except NoRoom as error:
                 refused[parcel.id] = error
         if len(refused) == len(parcels):
             raise refused[parcels[0].id]
@@ -172,11 +172,10 @@ class PrestaShop(Webservice):
         )
 
     def _joined(self, numbers: Sequence[str]) -> str:
-        """The field's text. Raises NumberNotAccepted when it does not fit."""
+        """The field's text. Raises NoRoom when it does not fit."""
         text = ",".join(filter(None, numbers))
         if len(text) > FIELD:
-            full = f"the order's one field holds {FIELD} characters, '{text}' has {len(text)}"
-            raise NumberNotAccepted(f"{full}; drop one number (shipfwd drop ID), then: shipfwd forward --failed")
+            raise NoRoom(f"the order's one field holds {FIELD} characters, '{text}' has {len(text)}")
         return text
 
     def _write(self, row: dict[str, Any], numbers: Sequence[str]) -> set[str]:
