@@ -35,7 +35,7 @@ def forward_all(run: Run, assembly: Assembly, integrations: Sequence[Integration
     for integration in integrations:
         store.full_pass(integration, window)
         run.tally.expired += store.expire(integration, window)
-        _given_up(run, integration)
+        _given_up(run, assembly, integration)
 
     def one(desk: Desk) -> None:
         _work_off(run, desk)
@@ -57,7 +57,7 @@ def sweep(run: Run, assembly: Assembly, integrations: Sequence[Integration], if_
         else:
             store.mark_created(integration, config.window)
         run.tally.expired += store.expire(integration, config.window)
-        _given_up(run, integration)
+        _given_up(run, assembly, integration)
 
     def one(desk: Desk) -> None:
         from shipfwd.prover import prove
@@ -203,8 +203,9 @@ def _note(run: Run, sentence: str, error: ShipfwdError) -> None:
     (run.tally.talk if isinstance(error, TryLater) else run.tally.told).append(sentence)
 
 
-def _given_up(run: Run, integration: Integration) -> None:
-    for one in run.store.give_up(integration.id):
+def _given_up(run: Run, assembly: Assembly, integration: Integration) -> None:
+    wall = partial(schedule.local, zone=assembly.config.zone)
+    for one in run.store.give_up(integration.id, wall):
         run.tally.touched.add(one)
         run.tally.codes.add(1)
         run.log(

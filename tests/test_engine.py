@@ -1275,7 +1275,7 @@ def test_seven_days_of_trouble_end_as_failed(stage):
     stage.clock.forward(hours=8)
     tally = stage.sweep()
     assert (stage[one]["state"], tally.exit_code) == ("failed", 1)
-    assert "due since 2026-11-23T12:00:00Z" in stage[one]["reason"]
+    assert "due since 2026-11-23 13:00 without success: down" in stage[one]["reason"], "on the wall of the shop"
 
 
 def test_being_due_for_six_hours_is_told_once(stage):

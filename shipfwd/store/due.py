@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -161,16 +161,23 @@ class DueStore(Connected):
             if names["step"] < 0 or count < names["step"]:
                 return done
 
-    def give_up(self, integration_id: int) -> list[int]:
-        """Fail what has been due for GIVE_UP without success and is not in doubt; their ids."""
+    def give_up(self, integration_id: int, wall: Callable[[datetime], str] = stamp) -> list[int]:
+        """Fail what has been due for GIVE_UP without success and is not in doubt; their ids.
+
+        wall   a time as people are shown it: reasons are read by people.
+        """
         with self._write() as db:
             rows = db.execute(
-                "UPDATE shipments SET state = 'failed', kind = 'GaveUp', next_attempt_at = NULL, told = '',"
-                " reason = 'due since ' || due_at || ' without success' || iif(reason <> '', ': ' || reason, '')"
-                " WHERE integration_id = ? AND state = 'pending' AND due_at IS NOT NULL AND due_at < ?"
-                " AND in_doubt_since IS NULL RETURNING id",
+                "SELECT id, due_at FROM shipments WHERE integration_id = ? AND state = 'pending'"
+                " AND due_at IS NOT NULL AND due_at < ? AND in_doubt_since IS NULL",
                 (integration_id, stamp(self.clock() - GIVE_UP)),
             ).fetchall()
+            db.executemany(
+                "UPDATE shipments SET state = 'failed', kind = 'GaveUp', next_attempt_at = NULL, told = '',"
+                " reason = 'due since ' || ? || ' without success' || iif(reason <> '', ': ' || reason, '')"
+                " WHERE id = ?",
+                ((wall(parse_stamp(row["due_at"])), row["id"]) for row in rows),
+            )
         return [row["id"] for row in rows]
 
     def blocked(self, integration_id: int, size: int = 500) -> Iterator[list[Claimed]]:
