@@ -16,6 +16,7 @@ from typing import Any
 from shipfwd.errors import Interrupted, UsageError
 from shipfwd.files import lives, locks_folder, private_dir, private_file
 from shipfwd.models import STATES, Claimed
+from shipfwd.signals import ENDING, hung_up_is_nothing
 from shipfwd.store import Store
 
 # Several codes at once: the first of these counts (DESIGN 4).
@@ -211,7 +212,8 @@ class Run:
             self._signal = number
             self.tally.codes.add(130)
 
-        before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        ours = [one for one in ENDING if one != signal.SIGHUP or not hung_up_is_nothing()]
+        before = {one: signal.signal(one, ask) for one in ours}
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -329,5 +330,6 @@ def watch(frame: Callable[[IO[str], int], None], out: IO[str], wait: Callable[[f
     except KeyboardInterrupt:
         pass
     finally:
-        out.write("\x1b[?25h\x1b[?1049l")
-        out.flush()
+        with suppress(OSError):  # the terminal may be gone
+            out.write("\x1b[?25h\x1b[?1049l")
+            out.flush()

@@ -329,7 +329,7 @@ def test_130_is_an_interruption_and_what_was_finished_is_recorded(shop, number_)
     shop.run("config", "set", "concurrency", "1")
     put(shop, *(str(n) for n in range(101, 131)))
     shop.sim.latency_ms = 15
-    code = "import sys; from shipfwd.cli import main; sys.argv[0] = 'shipfwd'; main()"
+    code = "import sys; from shipfwd.__main__ import main; sys.argv[0] = 'shipfwd'; main()"
     child = subprocess.Popen(
         [sys.executable, "-c", code, "forward"],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
@@ -1077,7 +1077,7 @@ def test_a_closed_pipe_is_no_error(shop):
     shop.add()
     rows = "\n".join(f"{n},{number(n)},inpost" for n in range(1, 3000))
     shop.run("import", shop.file("in.csv", f"order_id,tracking_number,carrier\n{rows}\n"), "-i", "shop", "--no-forward")
-    code = "import sys; from shipfwd.cli import main; sys.argv[0] = 'shipfwd'; main()"
+    code = "import sys; from shipfwd.__main__ import main; sys.argv[0] = 'shipfwd'; main()"
     child = subprocess.Popen(
         [sys.executable, "-c", code, "status", "--all"],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
@@ -1159,7 +1159,6 @@ def test_a_long_dry_run_is_shown_as_it_comes_and_whole(shop, monkeypatch, form):
 
 @pytest.mark.parametrize("broken", ["a kill before it was written down", "stderr is closed"])
 def test_what_nobody_could_read_is_told_by_the_next_run(shop, monkeypatch, broken):
-    from shipfwd.cli.app import App
     from shipfwd.store import Store
 
     shop.add()
@@ -1167,10 +1166,10 @@ def test_what_nobody_could_read_is_told_by_the_next_run(shop, monkeypatch, broke
     with monkeypatch.context() as during:
         if broken == "stderr is closed":
 
-            def closed(self, text):
+            def closed(text, err):
                 raise BrokenPipeError(32, "Broken pipe")
 
-            during.setattr(App, "complain", closed)
+            during.setattr("shipfwd.cli.app.click.echo", closed)
             assert shop.run("sweep").code == 1
         else:
 

@@ -29,7 +29,7 @@ def played(tmp_path_factory):
         "PYTHONIOENCODING": "utf-8",
     }
     done = subprocess.run(
-        [sys.executable, "-c", "from shipfwd.cli import main; main()", "demo"],
+        [sys.executable, "-c", "from shipfwd.__main__ import main; main()", "demo"],
         env=environment,
         cwd=folders["here"],
         capture_output=True,

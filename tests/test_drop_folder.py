@@ -139,7 +139,7 @@ def test_the_real_program_stores_it_and_rejects_come_back_mended(drop, shop):
     shop.add()
     here = {name: value for name, value in os.environ.items() if name.startswith(("SHIPFWD_DB", "T_SHOP"))}
     real = drop.folder.parent / "shipfwd"
-    real.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from shipfwd.cli import main; main()" "$@"\n')
+    real.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from shipfwd.__main__ import main; main()" "$@"\n')
     real.chmod(0o755)
     drop.put("a.csv", GOOD + "2,6.2E+23,inpost\n")
     said = drop.run("-i", "shop", "--no-forward", shipfwd=real, **here)

@@ -58,6 +58,7 @@ ORDER = (
     "cli.setup", "cli.catalogue", "cli.config", "cli.reading", "cli.sending", "cli.intake", "cli.orders", "cli.hands", "cli.care",
     "cli",
     "demo",
+    "__main__",
 )  # fmt: skip
 SHARED = ("platforms._*", "simulator._*")
 # The one door upwards, opened inside a function: `shipfwd demo` plays the command line.

@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
 import shipfwd
 from shipfwd.errors import ShipfwdError
+from shipfwd.signals import interrupted
 
 COMMANDS = {
     "integration": "setup",
@@ -77,6 +79,9 @@ class Root(click.Group):
             return super().invoke(ctx)
         except ShipfwdError as error:
             app = ctx.obj
+            if interrupted():
+                app.complain(str(error))
+                ctx.exit(130)
             # -q still says what needs a person; passing trouble (4) mends itself
             if error.exit_code != 4 or not app.quiet:
                 app.complain(str(error))
@@ -86,11 +91,15 @@ class Root(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except BrokenPipeError:  # click would make it 1; the reader has simply seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            from shipfwd.cli.app import nowhere
+
+            nowhere(sys.stdout)
             ctx.exit(0)
         except Exception as error:
             from shipfwd.files import ran_out
 
+            if interrupted():  # Python wraps a KeyboardInterrupt where a class is being made
+                ctx.exit(130)
             if known := ran_out(error):
                 ctx.obj.complain(str(known))
                 ctx.exit(known.exit_code)
@@ -148,29 +157,43 @@ def cli(ctx: click.Context, db: str | None, quiet: bool, verbose: bool, trace: s
     ctx.call_on_close(ctx.obj.close)
 
 
-def main() -> None:
-    """The console script. A closed pipe (`shipfwd status | head`) is no error."""
+def main() -> int:
+    """The command line, from the arguments to the exit code. A closed pipe (`shipfwd status | head`) is no error."""
     if "_SHIPFWD_COMPLETE" in os.environ:
         from shipfwd.cli.complete import mend_fish
 
         mend_fish()
     try:
         code = cli.main(prog_name="shipfwd", standalone_mode=False)  # what ctx.exit() was given
-        sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
     except click.Abort:
-        click.echo("shipfwd: interrupted", err=True)
-        sys.exit(130)
+        _last_words("interrupted")
+        return 130
     except click.ClickException as error:
         app = error.ctx.find_root().obj if isinstance(error, click.UsageError) and error.ctx else None
         if app is not None and app.log is not None:
             app.complain(error.format_message())
         else:
-            error.show()
-        sys.exit(2)
+            with suppress(OSError):
+                error.show()
+        return 2
+    except BrokenPipeError:
+        code = 0
+    except OSError as error:  # what --help is written to
+        _last_words(f"cannot write the output: {error.strerror}")
+        code = 3
+    code = code if isinstance(code, int) else 0
+    try:
+        sys.stdout.flush()
     except OSError as error:  # the reader has seen enough, or what is written to is full
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            sys.exit(0)
-        click.echo(f"shipfwd: cannot write the output: {error.strerror}", err=True)
-        sys.exit(3)
+        from shipfwd.cli.app import nowhere
+
+        nowhere(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            _last_words(f"cannot write the output: {error.strerror}")
+            code = code if code in (130, 70) else 3
+    return code
+
+
+def _last_words(text: str) -> None:
+    with suppress(OSError):
+        click.echo(f"shipfwd: {text}", err=True)

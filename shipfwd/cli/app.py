@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,15 @@ def printable(out: Any) -> None:
         out.reconfigure(errors="replace")
     else:
         out.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def nowhere(stream: Any) -> None:
+    """What still comes to a broken stdout or stderr is thrown away, the rest in its buffer too."""
+    with suppress(OSError):  # it is no file at all, as in a test
+        number = stream.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
 
 
 class ShipmentId(click.ParamType):
@@ -105,6 +114,7 @@ class App:
         self.quiet = self.verbose = False
         self.trace: Path | None = None
         self.log: Log | None = None
+        self.unheard = False  # something that was said came nowhere
         self._store: Store | None = None
         self._redactor: Redactor | None = None
 
@@ -207,11 +217,8 @@ class App:
 
         store = self.working_store()
         seconds = deadline * 60 if deadline is not None else self.config().deadline
-        with (
-            Run(store, command, self.clock, dry, seconds, self.event) as run,
-            self.assembly(store, run.wait, dry) as assembly,
-            run.signals(),
-        ):
+        run = Run(store, command, self.clock, dry, seconds, self.event)
+        with run.signals(), run, self.assembly(store, run.wait, dry) as assembly:
             yield run, assembly
 
     def outside(self, path: str | None) -> str | None:
@@ -235,7 +242,7 @@ class App:
 
     def _talk(self, text: str) -> None:
         if self.log is None:
-            click.echo(views.clean_lines(text), err=True)
+            self._voice(lambda: click.echo(views.clean_lines(text), err=True))
         self.event("message", message=text)
 
     def complain(self, text: str) -> None:
@@ -243,13 +250,22 @@ class App:
         if self._redactor is not None:
             text = self._redactor.redact(text)
         if self.log is None:
-            click.echo(f"shipfwd: {views.clean_lines(text)}", err=True)
+            self._voice(lambda: click.echo(f"shipfwd: {views.clean_lines(text)}", err=True))
         self.event("message", "error", message=text)
 
     def event(self, event: str, level: str = "info", /, **fields: Any) -> None:
         """A line of the JSON log, where one is wanted."""
         if self.log is not None:
-            self.log(event, level, **fields)
+            log = self.log
+            self._voice(lambda: log(event, level, **fields))
+
+    def _voice(self, speak: Callable[[], None]) -> None:
+        """Say it where that can be: a closed pipe or full disk behind stderr stops no work. `unheard` tells of it."""
+        try:
+            speak()
+        except OSError:
+            self.unheard = True
+            nowhere(sys.stderr)
 
     def report_bug(self, error: Exception) -> None:
         import traceback

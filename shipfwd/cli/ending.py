@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from shipfwd import views
-from shipfwd.cli.app import App
+from shipfwd.cli.app import App, nowhere
 from shipfwd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,8 +31,21 @@ def finish(
         return run.tally.exit_code
     _tell(app, run, assembly)
     if form != "table" or not app.quiet:
-        views.emit_one(counts, form, app.out)
+        write_figures(app, run, lambda: views.emit_one(counts, form, app.out))
     return run.tally.exit_code
+
+
+def write_figures(app: App, run: Run, write: Callable[[], None]) -> None:
+    """Write a run's figures; where that cannot be, what the run did stays true, and so does its exit code."""
+    try:
+        write()
+        app.out.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        nowhere(app.out)
+    except OSError as error:
+        nowhere(app.out)
+        app.complain(f"all is recorded, but the figures cannot be written: {error.strerror}; see: shipfwd status")
+        run.tally.codes.add(3)
 
 
 def _tell(app: App, run: Run, assembly: Assembly) -> None:
@@ -45,10 +59,9 @@ def _tell(app: App, run: Run, assembly: Assembly) -> None:
     with ExitStack() as turn:
         turn.enter_context(flocked(locks_folder(run.store.path) / "telling", seconds=TELLING_SECONDS))
         sweeper.warn(run, assembly, run.store.integrations())
-        try:
-            for sentence in run.tally.told:
-                app.complain(sentence)
-        except OSError:
+        for sentence in run.tally.told:
+            app.complain(sentence)
+        if app.unheard:
             return
         if run.tally.told and assembly.config.text("notify"):
             _notify(app, run, assembly)

@@ -11,7 +11,7 @@ import click
 from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import MINUTES, App, ShipmentId, formats
-from shipfwd.cli.ending import Rehearsal, finish, say_outcomes
+from shipfwd.cli.ending import Rehearsal, finish, say_outcomes, write_figures
 from shipfwd.cli.progress import due_left, looks_left, progress
 from shipfwd.errors import ShipfwdError, UsageError
 
@@ -274,15 +274,20 @@ def verify(app: App, names: tuple[str, ...], since: str | None, form: str) -> No
 
         with progress(app, run, "verify", looks_left(run, start)):
             sweeper.each(run, assembly, chosen, look)
-        if broken:
-            raise broken[0]
         for sentence in run.tally.told:
             app.complain(sentence)
-        if stream is not None:
-            stream.end()
-        else:
-            rows.sort(key=lambda row: (row["integration"], row["order_id"], row["id"] or 0))
-            views.emit(rows, fields, form, app.out)
+        rows.sort(key=lambda row: (row["integration"], row["order_id"], row["id"] or 0))
+
+        def end() -> None:
+            if broken:
+                run.tally.codes.add(4)  # not all was compared, so it must not be 0
+                raise broken[0]
+            if stream is not None:
+                stream.end()
+            else:
+                views.emit(rows, fields, form, app.out)
+
+        write_figures(app, run, end)
         summary = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
         app.say(summary or ("nothing could be compared" if run.tally.told else "nothing was forwarded yet"))
         code = run.tally.exit_code

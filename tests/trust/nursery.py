@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -45,11 +47,14 @@ def child(order: dict[str, Any]) -> None:
         os.dup2(given, wanted)
     try:
         os.environ.update(order["env"])
+        os.chdir(order.get("folder", "."))
         os.umask(order.get("umask", 0o022))
         for name, value in order["limits"].items():
             resource.setrlimit(getattr(resource, name), (value, resource.getrlimit(getattr(resource, name))[1]))
         if order["hasty"]:
             hurry()
+        if "whole" in order:
+            whole(order)
         ahead = timedelta(seconds=order["ahead"])
         app = import_module("shipfwd.cli.app").App(lambda: datetime.now(UTC) + ahead)
         code = shipfwd.cli.cli.main(order["args"], obj=app, standalone_mode=False)
@@ -60,6 +65,59 @@ def child(order: dict[str, Any]) -> None:
 
         traceback.print_exc()
     finally:
+        os._exit(code or 0)
+
+
+def whole(order: dict[str, Any]) -> None:
+    """The command as its process runs it, from the first line to the exit code.
+
+    files   number of a standard file → what it is: closed | full | pipe (nobody reads it any more).
+    nohup   SIGHUP is ignored from the start.
+    signal  sent to itself at the call of its `at`th function: the same moment every time, and no clock.
+    """
+    from shipfwd.__main__ import main
+
+    os.setsid()
+    sleep = time.sleep
+    time.sleep = lambda seconds: sleep(min(seconds, 0.02))
+    if order["whole"].get("nohup"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sys.argv = ["shipfwd", *order["args"]]
+    for number, what in order["whole"].get("files", {}).items():
+        name = ("stdin", "stdout", "stderr")[int(number)]
+        if what == "closed":
+            os.close(int(number))
+            setattr(sys, name, None)  # as Python finds it
+            continue
+        if what == "full":
+            fd = os.open("/dev/full", os.O_WRONLY)
+        else:
+            read, fd = os.pipe()
+            os.close(read)
+        os.dup2(fd, int(number))
+    if number := order["whole"].get("signal"):
+        left = order["whole"]["at"]
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal left
+            if event == "call" and (left := left - 1) == 0:
+                sys.setprofile(None)
+                os.kill(os.getpid(), number)
+
+        from shipfwd.signals import interruptible
+
+        interruptible()
+        sys.setprofile(count)
+    try:
+        main()
+    except SystemExit as ended:
+        sys.setprofile(None)
+        code: Any = ended.code
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                code = 120  # what Python ends with then
         os._exit(code or 0)
 
 

@@ -115,7 +115,7 @@ def test_a_closed_pipe_is_no_error(nursery, busy):
         "-W",
         "ignore",
         "-c",
-        "from shipfwd.cli import main; main()",
+        "from shipfwd.__main__ import main; main()",
         "--db",
         str(db),
         "status",
