@@ -74,7 +74,7 @@ def parse_reference(text: str) -> Reference:
 def resolve(reference: Reference, *, integration: str, secret: str, prompted: Mapping[str, str]) -> str:
     """The secret's value now; never empty, one line. Raises ConfigError with the next step.
 
-    integration, secret   their names, for messages.
+    integration, secret   their names, for messages; who shows one says whose integration it is.
     prompted              `Vault.prompted()` of that integration.
     """
     try:
@@ -82,7 +82,7 @@ def resolve(reference: Reference, *, integration: str, secret: str, prompted: Ma
         if any(ord(sign) < 32 for sign in value):
             raise ConfigError(f"{reference} holds more than one line, or control characters; a secret is one line")
     except ConfigError as error:
-        raise ConfigError(f"secret {secret} of integration {integration}: {error}") from None
+        raise ConfigError(f"secret {secret}: {error}") from None
     return value
 
 

@@ -247,6 +247,8 @@ def test_2_is_wrong_arguments_and_changes_nothing(shop, args):
 @pytest.mark.parametrize(
     ("words", "near"),
     [(("integration", "add", "x", "--platform", "alegro"), "allegro"), (("sweeep",), "sweep"),
+     (("integration", "lst"), "list"), (("order", "mov"), "move"), (("config", "st"), "set"),
+     (("carriers", "detct"), "detect"), (("integration", "zzzz"), "integration --help"),
      (("forward", "-i", "shp"), "shop"), (("config", "get", "timezon"), "timezone"),
      (("order", "move", "1011", "--to", "x", "-i", "shop"), "101"),
      (("config", "set", "timezone", "Warsaw"), "Europe/Warsaw")],

@@ -54,7 +54,7 @@ ORDER = (
     "simulator.*",
     "cli.log",
     "cli.app",
-    "cli.complete", "cli.progress", "cli.ending",
+    "cli.complete", "cli.groups", "cli.progress", "cli.ending",
     "cli.setup", "cli.catalogue", "cli.config", "cli.reading", "cli.sending", "cli.intake", "cli.orders", "cli.hands", "cli.care",
     "cli",
     "demo",

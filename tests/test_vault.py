@@ -104,7 +104,7 @@ def test_a_variable_that_is_not_set_names_secret_integration_and_next_step(monke
     with pytest.raises(ConfigError) as caught:
         value_of("env:SHOP_KEY")
     assert str(caught.value) == (
-        "secret api_key of integration shop: environment variable SHOP_KEY is not set; "
+        "secret api_key: environment variable SHOP_KEY is not set; "
         "cron passes no environment of yours: use file: or set it in the crontab"
     )
 
@@ -162,7 +162,7 @@ def test_a_file_that_systemd_handed_in_may_be_readable_but_not_writable_by_other
     ],
 )
 def test_a_file_that_holds_no_secret_in_one_line_is_refused(tmp_path, content, message):
-    with pytest.raises(ConfigError, match=f"secret api_key of integration shop: .*{message}") as caught:
+    with pytest.raises(ConfigError, match=f"secret api_key: .*{message}") as caught:
         value_of(f"file:{secret_file(tmp_path, content)}")
     assert "SECRET" not in str(caught.value)
 
@@ -202,7 +202,7 @@ def test_a_command_gives_the_first_line_it_prints(command, value):
     ],
 )
 def test_a_command_that_fails_is_told_by_its_complaint_and_never_by_its_output(command, message):
-    with pytest.raises(ConfigError, match=f"secret api_key of integration shop: .*{message}") as caught:
+    with pytest.raises(ConfigError, match=f"secret api_key: .*{message}") as caught:
         value_of(f"cmd:{command}")
     assert "SECRET" not in str(caught.value).replace(command, "")
 

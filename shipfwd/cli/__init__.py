@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import shipfwd
+from shipfwd.cli.groups import Group
 from shipfwd.errors import ShipfwdError
 from shipfwd.signals import interrupted
 
@@ -50,7 +51,7 @@ Exit codes:
   130  interrupted; everything finished so far is recorded"""
 
 
-class Root(click.Group):
+class Root(Group):
     """Loads a command's module when it is needed; turns our errors into one line and their exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -62,17 +63,6 @@ class Root(click.Group):
         module = importlib.import_module(f"shipfwd.cli.{COMMANDS[cmd_name]}")
         found: click.Command = getattr(module, cmd_name.replace("import", "import_"))
         return found
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else " See: shipfwd --help"
-            ctx.fail(f"No such command '{args[0]}'.{hint}")
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -10,6 +10,7 @@ import click
 from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats, key_values
+from shipfwd.cli.groups import Group
 
 if TYPE_CHECKING:
     from shipfwd.platforms.base import Platform
@@ -73,7 +74,7 @@ def _platform_row(cls: type[Platform]) -> dict[str, Any]:
     }
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--platform", "platform_name", shell_complete=complete.platforms, help="Their words for our carriers.")
 @formats()
 @click.pass_context

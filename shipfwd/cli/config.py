@@ -9,10 +9,11 @@ import click
 from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats
+from shipfwd.cli.groups import Group
 from shipfwd.errors import ConfigError, UsageError
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Settings that hold for everything.
 

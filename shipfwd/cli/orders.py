@@ -9,10 +9,11 @@ import click
 from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import WHOLE, App, formats
+from shipfwd.cli.groups import Group
 from shipfwd.errors import UsageError
 
 
-@click.group()
+@click.group(cls=Group)
 def order() -> None:
     """Orders and the statuses that shipments wait for.
 

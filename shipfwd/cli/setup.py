@@ -12,6 +12,7 @@ import click
 from shipfwd import views
 from shipfwd.cli import complete
 from shipfwd.cli.app import App, formats, key_values
+from shipfwd.cli.groups import Group
 from shipfwd.errors import PlatformError, ShipfwdError, UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _secrets(app: App, texts: Iterable[str]) -> tuple[dict[str, str], dict[str, 
     return references, prompted
 
 
-@click.group()
+@click.group(cls=Group)
 def integration() -> None:
     """The accounts at platforms that numbers are forwarded to.
 
