@@ -81,6 +81,7 @@ class Run:
         self.ahead: dict[int, int] = {}  # how many that a person chose are not claimed yet, by integration
         self.resting: set[int] = set()  # integrations that this run leaves alone
         self.looked: dict[int, int] = {}  # what `verify` has compared, of each integration that it is at
+        self.stage = ""  # what an import does with a file that is read
         self.show: Callable[[list[tuple[int, str, Any]]], None] | None = None  # how a dry run's lines are shown
         self._waiting, self._count = 0, threading.Lock()
         self._stop = threading.Event()

@@ -87,7 +87,7 @@ def on_screen(monkeypatch):
         out = Terminal()
         monkeypatch.setattr("sys.stderr", out)
         monkeypatch.setenv("COLUMNS", str(columns))
-        run = SimpleNamespace(done=7, held=True, seconds_left=60.0)
+        run = SimpleNamespace(done=7, held=True, seconds_left=60.0, stage="")
         with progress(SimpleNamespace(quiet=False, log=None, **app), run, "forward", left):
             run.done += 1234
             drawn.wait(0.1 if app or left is None else 10)
@@ -135,6 +135,12 @@ def test_a_files_line_counts_rows_and_measures_bytes(looks, said):
     meter = Meter("f.csv", 0.0, 10_000)
     lines = [meter.look(n + 1.0, done, {"f": left}, False, 1.0) for n, (done, left) in enumerate(looks)]
     assert lines[-1] == said
+
+
+def test_a_file_that_is_read_says_what_is_done_with_it():
+    for left in ({"f": 0}, None):  # None: from a pipe
+        line = Meter("f.csv", 0.0, 10_000).look(1.0, 1_000, left, False, 1.0, "storing them, 40 % done")
+        assert line == "f.csv: 1,000 rows, all read, now storing them, 40 % done"
 
 
 def test_what_a_file_still_holds_is_known_only_where_its_size_tells(tmp_path):

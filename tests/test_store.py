@@ -447,6 +447,18 @@ def test_a_file_that_says_nothing_new_writes_nothing(filled):
     assert filled.store._db.total_changes == before
 
 
+def test_storing_tells_how_far_it_is_after_each_commit(filled, monkeypatch):
+    monkeypatch.setattr(intake, "CHUNK", 5)
+    monkeypatch.setattr(intake, "COMMIT_SECONDS", 0)
+    shop = filled.integration()
+    put = filled.store.intake(filled.store.begin_run("import"))
+    put.put((shop.id, row(str(n), f"NO{n:07}", line=n, status="New" if n < 2 else "")) for n in range(8))
+    put.group()
+    shares: list[float] = []
+    assert put.merge(shares.append).added == 8
+    assert shares == [0.2, 0.7, 1.0]  # two statuses, and eight shipments in steps of five
+
+
 @pytest.mark.parametrize(("orders", "refused"), [(3, False), (4, True)])
 def test_a_number_on_more_than_three_orders_is_noticed(filled, orders, refused):
     shop = filled.integration()
@@ -480,7 +492,7 @@ def test_an_import_broken_off_and_run_again_ends_the_same(filled, monkeypatch):
     rows = [row(str(n), f"NO{n:07}", line=n) for n in range(50)]
     monkeypatch.setattr(module, "CHUNK", 7)
     ticks = itertools.count()  # each transaction takes one step
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(ticks) * 0.15))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(ticks) * 0.3))
     steps = []
     real = filled.store._write
 

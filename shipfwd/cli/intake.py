@@ -340,9 +340,16 @@ def _one_file(
         totals["added"] += added
         totals["known"] += known
         return intake, bad
+    run.stage = "sorting them"
     for contradiction in intake.group():
         app.say(f"{name}: {contradiction}")
-    arrived = intake.merge()
+
+    def told(share: float) -> None:
+        run.stage = f"storing them, {share * 100:.0f} % done"
+
+    told(0)
+    arrived = intake.merge(told)
+    run.stage = ""
     totals["added"] += arrived.added
     totals["known"] += arrived.known
     _say_known(app, arrived)

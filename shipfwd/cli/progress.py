@@ -43,11 +43,20 @@ class Meter:
         self._what, self._begun, self._size = what, begun, size
         self._seen: deque[tuple[float, int, dict[object, int] | None, bool]] = deque(maxlen=WINDOW)
 
-    def look(self, now: float, done: int, left: Mapping[object, int] | None, held: bool, deadline: float) -> str:
-        """Take a look; the line. held: a platform's limit makes us wait. deadline: seconds until the run ends."""
+    def look(
+        self, now: float, done: int, left: Mapping[object, int] | None, held: bool, deadline: float, stage: str = ""
+    ) -> str:
+        """Take a look; the line.
+
+        held      a platform's limit makes us wait.
+        deadline  seconds until the run ends.
+        stage     what is done with a file that is read.
+        """
         self._seen.append((now, done, None if left is None else dict(left), held))
         then, before, _, _ = self._seen[0] if len(self._seen) > 1 else (self._begun, 0, None, False)
         rate = (done - before) / max(0.001, now - then)
+        if stage:
+            return f"{self._what}: {done:,} rows, all read, now {stage}"
         parts = [f"{self._what}: {done:,} done"]
         if left is not None:
             there = sum(left.values())
@@ -138,7 +147,7 @@ def progress(app: App, run: Run, what: str, left: Left | None = None, size: int 
             except Exception:  # a line that only counts must not end a run; what is wrong will show elsewhere
                 there = None
             pause = max(TICK, SPARE * (time.monotonic() - begun))
-            line = meter.look(begun, run.done - first, there, run.held, run.seconds_left)
+            line = meter.look(begun, run.done - first, there, run.held, run.seconds_left, run.stage)
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write(f"\r\x1b[K{line if len(line) <= width else line[: line[:width].rfind(',')]}")
             sys.stderr.flush()

@@ -297,8 +297,11 @@ class Intake:
                 )
         return said
 
-    def merge(self) -> Arrived:
-        """Bring it all in. Durable when it returns; run again after a crash it ends the same."""
+    def merge(self, told: Callable[[float], None] = lambda share: None) -> Arrived:
+        """Bring it all in. Durable when it returns; run again after a crash it ends the same.
+
+        told   called after each commit with the share that is stored, of 1.
+        """
         store, now = self._store, stamp(self._store.clock())
         names = {"now": now, "run": self._run}
         before = store._read("SELECT coalesce(max(id), 0) FROM shipments")[0][0]
@@ -307,27 +310,36 @@ class Intake:
             " forwarded; its carrier and items stay as they were sent"
             for row in store._read(_TOO_LATE)
         ]
-        self._in_steps("statuses", (_PUT_STATUS, _SPREAD_STATUS), names)
-        shipments = self._in_steps("merged", (_PUT_ORDERS, _PUT_SHIPMENTS), names)
+        tables = {"statuses": (_PUT_STATUS, _SPREAD_STATUS), "merged": (_PUT_ORDERS, _PUT_SHIPMENTS)}
+        ends = {
+            table: store._read(f"SELECT coalesce(max(rowid), 0) FROM temp.{table}")[0][0]  # noqa: S608
+            for table in tables
+        }
+        stored, shipments = 0, ends["merged"]
+        for table, statements in tables.items():
+            for after in self._in_steps(ends[table], statements, names):
+                told((stored + after) / sum(ends.values()))
+            stored += ends[table]
         added = store._read("SELECT count(*) FROM shipments WHERE id > ? AND added_run = ?", (before, self._run))[0][0]
         undated = store._read("SELECT count(*) FROM temp.merged WHERE created_at IS NULL")[0][0]
         if undated and added < shipments:  # some may be of those that were known
             undated = store._read(_UNDATED, (before,))[0][0]
         return Arrived(added, store._read(_ALL)[0][0] - added, undated, too_late)
 
-    def _in_steps(self, table: str, statements: tuple[str, ...], names: dict[str, Any]) -> int:
-        store = self._store
-        last = store._read(f"SELECT coalesce(max(rowid), 0) FROM temp.{table}")[0][0]  # noqa: S608
+    def _in_steps(self, last: int, statements: tuple[str, ...], names: dict[str, Any]) -> Iterator[int]:
+        """Run the statements on rows 1 to `last`, committing now and then; how far that is."""
         after = 0
         while after < last:
             end = time.monotonic() + COMMIT_SECONDS
-            with store._write() as db:
-                while after < last and time.monotonic() < end:
+            with self._store._write() as db:
+                while True:
                     step = {**names, "after": after, "upto": after + CHUNK}
                     for statement in statements:
                         db.execute(statement, step)
                     after += CHUNK
-        return last
+                    if after >= last or time.monotonic() >= end:
+                        break
+            yield min(after, last)
 
 
 def _items(rows: Iterable[Any]) -> Iterator[tuple[str, int, str, str]]:
