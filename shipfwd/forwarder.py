@@ -240,7 +240,7 @@ class Forwarder(Marking):
         if problem is None and looked and seen is None:
             problem = OrderNotFound(f"{platform.title} knows no order '{order}'; check the number and the integration")
         if problem is not None:
-            self._settle([(one, self._react(one, problem, None)) for one in todo], "look", talk.exchanges)
+            self._settle([(one, self._not_looked(one, problem)) for one in todo], "look", talk.exchanges)
             return
         self._write(order, todo, seen or Seen(), talk, platform, unfit)
         if self.desk.marks and not self.run.dry:

@@ -21,6 +21,7 @@ from shipfwd.errors import (
     NotReady,
     NotUnderstood,
     NumberNotAccepted,
+    OrderNotFound,
     OutcomeUnknown,
     PlatformError,
     Refused,
@@ -239,6 +240,15 @@ class Verdicts:
         if isinstance(error, blocking) or isinstance(error, (CarrierNotAccepted, NumberNotAccepted)) and not written:
             return self._blocked(one, error)
         return Settlement(one.id, "failed", reason, kind)
+
+    def _not_looked(self, one: Claimed, problem: Exception) -> Settlement:
+        """A look that failed tells nothing of a number: what may have arrived, or is there, stays so."""
+        outcome = self._react(one, problem, None)
+        if one.before == "forwarded" and outcome.state == "failed" and not isinstance(problem, OrderNotFound):
+            self.run.tally.codes.add(1)
+            self.run.tally.told.append(f"{self.integration.name}: shipment {one.id}: not looked for again: {problem}")
+            return Settlement(one.id, "forwarded", f"looked for again without success: {problem}", outcome.kind)
+        return replace(outcome, in_doubt_since=outcome.in_doubt_since or one.in_doubt_since)
 
     def _broken_off(
         self, part: Sequence[Claimed], error: Exception, left_at: datetime, exchanges: Sequence[Exchange]

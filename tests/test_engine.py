@@ -1207,6 +1207,44 @@ def test_again_on_a_shipment_that_cannot_be_looked_up_leaves_its_tick(stage):
     assert (stage[one]["state"], tally.exit_code) == ("forwarded", 4)
 
 
+@pytest.mark.parametrize("error", [errors.Rejected("not now"), errors.NotUnderstood("no lines")])
+def test_again_leaves_a_tick_where_a_look_is_refused(stage, error):
+    """The refusal is the look's: it tells nothing of the number, which was seen there."""
+    (one,) = stage.put("101")
+    stage.sweep()
+    stage.far.fail("look", error)
+    tally = stage.by_hand(one, again=True)
+    assert (stage[one]["state"], tally.exit_code) == ("forwarded", 1)
+    assert stage[one]["reason"].startswith("looked for again without success")
+    assert len(stage.far.writes()) == 1
+
+
+@pytest.mark.parametrize("read_back", [True, False])
+def test_a_refused_look_ends_no_doubt(stage, read_back):
+    """Forgotten, the number would be sent beside one that may still arrive, or that nobody can see."""
+    stage.declare(read_back=read_back, proof="read")
+    (one,) = stage.put("101")
+    stage.far.fail("write", errors.OutcomeUnknown("lost"), late=True)
+    stage.forward()
+    stage.far.fail("look", errors.Rejected("not now"))
+    assert stage.by_hand(one).exit_code == 1
+    assert (stage[one]["state"], stage[one]["reason"].partition(";")[0]) == ("failed", "not now")
+    assert stage.by_hand(one).exit_code == (4 if read_back else 1)
+    assert len(stage.far.writes()) == 1
+
+
+def test_what_fails_again_after_a_while_is_told_again(stage):
+    """A person sent it once more and was told that it is tried again: silence would mean that it arrived."""
+    (one,) = stage.put("101")
+    for error in (errors.Rejected("no"), errors.Unavailable("down"), errors.Rejected("no")):
+        stage.far.fail("write", error)
+    assert len(stage.forward().told) == 1
+    assert (stage.by_hand(one).told, stage[one]["state"]) == ([], "retrying")
+    stage.clock.forward(hours=1)
+    tally = stage.sweep()
+    assert (tally.exit_code, len(tally.told), stage[one]["state"]) == (1, 1, "failed")
+
+
 def test_again_shows_no_tick_for_a_number_that_is_absent_and_could_not_be_written(stage):
     (one,) = stage.put("101")
     stage.forward()

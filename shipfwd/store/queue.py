@@ -52,10 +52,12 @@ WHERE integration_id = :integration AND order_id = :order AND state = 'pending' 
     OR (:live AND due_at IS NOT NULL AND {READY} AND (:only IS NULL OR added_run = :only)))
 RETURNING *
 """
+# What is told stands in `told`; one that is under way again is news when it fails, even for the reason it had.
 _SETTLE = """
 UPDATE shipments SET state = :state, reason = :reason, kind = :kind, next_attempt_at = :next_attempt_at,
     in_doubt_since = :in_doubt_since, run_id = NULL,
-    told = iif(:state IN ('failed', 'blocked') AND told <> :state || '|' || :reason, '', told),
+    told = iif(:state IN ('failed', 'blocked') AND told <> :state || '|' || :reason
+        OR :state = 'pending' AND told LIKE '%|%', '', told),
     forwarded_at = iif(:state = 'forwarded', coalesce(forwarded_at, :now), forwarded_at),
     confirmed_at = iif(:confirmed, coalesce(confirmed_at, :now), iif(:kind = 'Correction', NULL, confirmed_at)),
     status_sent_at = iif(:status_sent, coalesce(status_sent_at, forwarded_at, :now), status_sent_at),
@@ -237,8 +239,9 @@ class QueueStore(DueStore):
         """Give back what was claimed and not begun, as it was; `revive`: what a person chose is pending now."""
         with self._write() as db:
             db.executemany(
-                "UPDATE shipments SET state = ?, run_id = NULL, attempts = attempts - 1"
-                " WHERE id = ? AND run_id = ? AND state = 'sending'",
+                "UPDATE shipments SET state = ?1, run_id = NULL, attempts = attempts - 1,"
+                " told = iif(?1 = 'pending' AND told LIKE '%|%', '', told)"
+                " WHERE id = ?2 AND run_id = ?3 AND state = 'sending'",
                 [
                     ("pending" if revive and one.by_hand and one.before != "forwarded" else one.before, one.id, run_id)
                     for one in claims
