@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import socket
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import requests
 
 from shipfwd import simulator
 from shipfwd.errors import UsageError
+from shipfwd.simulator import _faults
 from shipfwd.simulator.base import Answer, Stand, route
 from shipfwd.simulator.server import Simulator, serve
 
@@ -250,6 +253,24 @@ def test_a_strict_limit_answers_429_above_n_a_second(sim, allegro, stand):
     assert [reply.status_code for reply in replies] == [200, 200, 200, 429, 429]
     assert replies[-1].headers["Retry-After"] == "7"
     assert allegro("POST", SHIPMENTS, json=ROW).status_code == 201
+
+
+def test_a_limit_counts_when_calls_arrived_not_when_they_were_looked_at(monkeypatch):
+    """On a busy machine the first may lie there until those after it were answered."""
+    monkeypatch.setattr(_faults, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    limit = _faults.Limit(2, 1.0, "")
+    assert not limit.refuses("GET /", waited=0.0)
+    assert not limit.refuses("GET /", waited=0.9)
+    assert limit.refuses("GET /", waited=0.5), "with one before it and one after it they are three in a second"
+    assert not limit.refuses("GET /", waited=1.5)
+
+
+def test_a_request_knows_how_long_it_lay_there(sim):
+    waited = []
+    sim.watch = lambda request: waited.append(request.waited)
+    requests.get(f"{sim.url}/erli/x", timeout=5)
+    assert 0 <= waited[0] < 5
+    assert sys.platform != "linux" or waited[0] > 0
 
 
 def test_simulate_says_where_to_connect_and_how_and_what_came(web):

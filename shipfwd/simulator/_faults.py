@@ -6,7 +6,7 @@ import random
 import re
 import threading
 import time
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -122,17 +122,20 @@ class Limit:
 
     def __init__(self, calls: int, seconds: float, match: str) -> None:
         self.calls, self.seconds, self.match = calls, seconds, re.compile(match)
-        self._taken: deque[float] = deque()
+        self._taken: list[float] = []  # arrivals, in order; calls are not looked at in theirs on a busy machine
         self._lock = threading.Lock()
 
-    def refuses(self, label: str) -> bool:
+    def refuses(self, label: str, waited: float = 0.0) -> bool:
+        """Whether this call, which arrived `waited` seconds ago, is one too many in a time that it lies in."""
         if not self.match.search(label):
             return False
         with self._lock:
             now = time.monotonic()
-            while self._taken and self._taken[0] <= now - self.seconds:
-                self._taken.popleft()
-            if len(self._taken) >= self.calls:
-                return True
-            self._taken.append(now)
-        return False
+            del self._taken[: bisect_left(self._taken, now - 60 - self.seconds)]
+            at = bisect_left(self._taken, now - waited)
+            self._taken.insert(at, now - waited)
+            near = self._taken[max(0, at - self.calls) : at + self.calls + 1]
+            too_many = any(last - first < self.seconds for first, last in zip(near, near[self.calls :], strict=False))
+            if too_many:
+                del self._taken[at]
+            return too_many

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from shipfwd.errors import UsageError
 from shipfwd.simulator import load, names
 from shipfwd.simulator._faults import Fault, Faults, Limit, parse_kind
-from shipfwd.simulator._http import Answer, BadRequest, Connection, Request, reason
+from shipfwd.simulator._http import Answer, BadRequest, Connection, Request, reason, tell_arrivals
 from shipfwd.simulator.base import Stand
 
 HOST = "127.0.0.1"
@@ -93,6 +93,7 @@ class Simulator:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, self.port))
+            tell_arrivals(listener)
             listener.listen(512)
         except OSError as error:
             listener.close()
@@ -242,13 +243,14 @@ class Simulator:
             return self._own_page(request)
         with self._lock:
             self._requests.append(request)
+        too_many = any(limit.refuses(request.label, request.waited) for limit in self._limits.get(prefix, ()))
         if self.latency_ms:
             self._stopping.wait(self.latency_ms / 1000)
         try:
             stand: Stand = self.platform(prefix)
         except UsageError as error:
             return Answer.text(f"{error}\n", 404)
-        if any(limit.refuses(request.label) for limit in self._limits.get(prefix, ())):
+        if too_many:
             return _too_many(stand, request)
         fault = self._faults.pick(prefix, request.label)
         if fault is None:
