@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -23,19 +22,16 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 import shipfwd
 from shipfwd.answers import by_status, parsed
+from shipfwd.connections import POOLS, dialling, watchdog
 from shipfwd.errors import AnswerLost, ConfigError, OutcomeUnknown, PlatformError, Throttled, TryLater, Unavailable
 from shipfwd.models import Exchange, Rate, Reply, Request
 from shipfwd.network import Network
 from shipfwd.pacing import PATIENCE, Key, Pacer
 
 CONNECT_SECONDS, READ_SECONDS = 10, 30
-LIFE_SECONDS = 45  # no request lives longer, however slowly its answer drips; must stay below in_doubt_seconds
-WATCH_SECONDS = 1.0  # how often somebody looks whether a request lives too long
 MAX_ANSWER = 8 * 2**20  # bytes after decompression
 TRIES = 3
 KEEP = 2000  # characters of a body that the journal keeps
@@ -49,43 +45,6 @@ class WouldSend(Exception):  # noqa: N818  (not an error: the dry run's answer)
         self.request = request
 
 
-# ---- connections -------------------------------------------------------------------------------------------
-
-
-_here = threading.local()
-
-
-class _Noted:
-    """A connection that the watchdog can find: it notes itself for the thread that uses it."""
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _here.box.append(self)
-        super().request(*args, **kwargs)  # type: ignore[misc]
-        _here.box.append(self.sock)  # type: ignore[attr-defined]  # an answer may take it over and leave None
-
-
-class _Http(_Noted, HTTPConnection):
-    pass
-
-
-class _Https(_Noted, HTTPSConnection):
-    pass
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-    def _validate_conn(self, conn: Any) -> None:
-        """Connects and shakes hands; until that is done no request has left."""
-        _here.dialling = True
-        super()._validate_conn(conn)
-        _here.dialling = False
-
-
 class _Adapter(HTTPAdapter):
     """Connections with the process's one TLS context: loading the CA bundle anew costs 30 ms of CPU each time."""
 
@@ -96,7 +55,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         conn.cert_reqs = "CERT_REQUIRED"  # the context has the bundle
@@ -114,44 +73,6 @@ class _Adapter(HTTPAdapter):
         response.status_code, response.headers, response.raw = resp.status, resp.headers, resp
         response.url, response.request = req.url, req
         return response
-
-
-class _Watchdog:
-    """Cuts the connection of a request that outlives LIFE_SECONDS. One sleeping thread a process."""
-
-    def __init__(self) -> None:
-        self._lives: dict[int, tuple[float, list[Any]]] = {}
-        self._started = False
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        if not self._started:
-            with self._lock:
-                if not self._started:
-                    threading.Thread(target=self._watch, name="shipfwd-watchdog", daemon=True).start()
-                    self._started = True
-        _here.box, _here.dialling = [], False
-        self._lives[threading.get_ident()] = (time.monotonic() + LIFE_SECONDS, _here.box)
-
-    def __exit__(self, *exc: object) -> None:
-        self._lives.pop(threading.get_ident(), None)
-
-    def _watch(self) -> None:
-        while True:
-            time.sleep(WATCH_SECONDS)
-            now = time.monotonic()
-            for ident, (end, box) in list(self._lives.items()):
-                if now >= end and box:
-                    self._lives.pop(ident, (end, box))
-                    sock = getattr(box[-1], "sock", box[-1])
-                    if isinstance(sock, socket.socket):
-                        try:
-                            sock.shutdown(socket.SHUT_RDWR)
-                        except OSError:
-                            pass
-
-
-_watchdog = _Watchdog()
 
 
 class Channel:
@@ -233,10 +154,11 @@ class Talk:
                 if write:
                     self._leave(request)
 
-            self.channel.pacer.wait(operation, leave)
+            self.channel.adapter(request.url)  # made now: a call leaves as soon as it has its slot
+            left = self.channel.pacer.wait(operation, leave)
             leave()  # it may have waited for its slot
             signed = {**request.headers, **sign(request, network.clock())}
-            return self._once(request, signed, write, repeatable, operation, expect, accept, explain)
+            return self._once(request, signed, write, repeatable, operation, expect, accept, explain, left)
 
         try:
             return once()
@@ -273,6 +195,7 @@ class Talk:
         expect: str,
         accept: tuple[int, ...],
         explain: Callable[[Reply], Exception | None],
+        left: Callable[[], None],
     ) -> Reply:
         network = self.channel.network
         where = f"{request.method} {self._shown(request)[0]}"
@@ -280,7 +203,7 @@ class Talk:
         adapter, proxies = self.channel.adapter(request.url)
         prepared = _prepare(request, headers)
         try:
-            with _watchdog:
+            with watchdog.over(left):
                 response = adapter.send(
                     prepared, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), verify=True, proxies=proxies
                 )
@@ -412,9 +335,9 @@ def _broken(error: Exception, lost: type[TryLater], where: str) -> PlatformError
             return Unavailable(f"the name {host} cannot be resolved; check base_url and the network")
     if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
         return Unavailable(f"{host} cannot be reached: the proxy does not answer; check HTTPS_PROXY and NO_PROXY")
-    dialling = getattr(_here, "dialling", False) and any(isinstance(cause, OSError) for cause in causes)
     before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout)
-    if dialling or any(isinstance(cause, before) for cause in causes):
+    unsent = dialling() and any(isinstance(cause, OSError) for cause in causes)
+    if unsent or any(isinstance(cause, before) for cause in causes):
         told = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
         why = told.strerror.lower() if told and told.strerror else "no answer"
         why = f"no secure connection ({told.reason})" if isinstance(told, ssl.SSLError) else why

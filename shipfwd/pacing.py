@@ -15,7 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from shipfwd.errors import Throttled
 from shipfwd.files import private_dir, private_file
@@ -26,7 +28,7 @@ PATIENCE = 20.0  # seconds a run waits for a clock that a 429 pushed; longer is 
 SHARE = 0.97  # of a declared limit; measured: at 100 % a strict server answers some calls with 429
 SLACK = 0.02  # seconds added between slow calls, where 3 % is less than the jitter of a busy machine
 Key = str | Callable[[], str]  # asked when it is needed, where a secret may be part of it
-_CLOCK = struct.Struct("<16sdd")  # boot id, next free slot, pushed until
+_FILE = struct.Struct("<16sddq")  # boot id and what _Clock says
 
 
 def _boot_id() -> bytes:
@@ -53,6 +55,39 @@ def fingerprint(secret: str, folder: Path) -> str:
     return hashlib.blake2b(secret.encode(), key=path.read_bytes(), digest_size=16).hexdigest()
 
 
+class _Clock(NamedTuple):
+    """What the file holds. slot: the next free one; given: how many were given out."""
+
+    slot: float = 0.0
+    pushed: float = 0.0
+    given: int = 0
+
+
+@dataclass(frozen=True)
+class Slot:
+    """When a call may leave, and what the clock was like when it got that slot."""
+
+    pace: Pace
+    at: float
+    clock: _Clock
+
+    @property
+    def late(self) -> float:
+        """Seconds since then, where they are so many that the call would meet those after it; else 0."""
+        behind = time.monotonic() - self.at
+        return behind if behind > self.pace.late else 0.0
+
+    def left(self) -> None:
+        """The call left just now. If that is late, those who have no slot yet keep their distance from it."""
+        if late := self.late:
+            floor, interval = self.clock.slot + late, self.pace.interval
+
+            def behind(now: float, clock: _Clock) -> _Clock:
+                return clock._replace(slot=max(clock.slot, floor + (clock.given - self.clock.given) * interval))
+
+            self.pace.change(behind)
+
+
 class Pace:
     """One rate's clock, shared through `path`."""
 
@@ -61,7 +96,7 @@ class Pace:
         interval = rate.seconds / rate.calls
         self.interval = interval / SHARE + (SLACK if interval > 0.2 else 0.0)
         self.tolerance = self.interval * (rate.burst - 1)
-        self.late = rate.seconds * (1 - SHARE) / 2  # a call that much behind its slot would meet those after it
+        self.late = rate.seconds * (1 - SHARE) / 2
         self.turn = threading.Lock()  # one thread of a process waits at a time, so that others get their turn soon
         self._path = path
         self._fd = -1
@@ -73,41 +108,45 @@ class Pace:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return self._fd
 
-    def _change(self, change: Callable[[float, float, float], tuple[float, float, float]]) -> float:
-        """Run `change(now, slot, pushed) → (slot, pushed, answer)` under the file's lock; returns the answer."""
+    def change(self, change: Callable[[float, _Clock], _Clock]) -> _Clock:
+        """Run `change(now, clock)` under the file's lock; returns what it returned, stored."""
         fd = self._open()
         fcntl.flock(fd, fcntl.LOCK_EX)
         try:
-            slot, pushed = self._read(fd)
-            slot, pushed, answer = change(time.monotonic(), slot, pushed)
-            os.pwrite(fd, _CLOCK.pack(self._boot, slot, pushed), 0)
+            clock = change(time.monotonic(), self._read(fd))
+            os.pwrite(fd, _FILE.pack(self._boot, *clock), 0)
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
-        return answer
+        return clock
 
-    def _read(self, fd: int) -> tuple[float, float]:
-        """The next free slot and until when it was pushed; zeros in a new file and one of before the last start."""
-        raw = os.pread(fd, _CLOCK.size, 0)
-        boot, slot, pushed = _CLOCK.unpack(raw) if len(raw) == _CLOCK.size else (b"", 0.0, 0.0)
-        return (slot, pushed) if boot == self._boot else (0.0, 0.0)
+    def _read(self, fd: int) -> _Clock:
+        """Zeros in a new file and in one of before the last start."""
+        raw = os.pread(fd, _FILE.size, 0)
+        boot, *clock = _FILE.unpack(raw) if len(raw) == _FILE.size else (b"",)
+        return _Clock(*clock) if boot == self._boot else _Clock()
 
     def pushed(self) -> float:
         """Seconds until the clock that a 429 pushed comes round; 0 when nothing was pushed. A look, without a lock."""
-        return max(0.0, self._read(self._open())[1] - time.monotonic())
+        return max(0.0, self._read(self._open()).pushed - time.monotonic())
 
-    def reserve(self) -> float:
-        """Take the next slot; returns the seconds to wait for it. Takes none that is more than PATIENCE away."""
+    def reserve(self) -> Slot:
+        """Take the next slot. Raises Throttled, and takes none, when it is more than PATIENCE away."""
+        at = 0.0
 
-        def take(now: float, slot: float, pushed: float) -> tuple[float, float, float]:
-            begin = max(slot, now)
-            pause = max(0.0, begin - self.tolerance - now)
-            return (slot if pause > PATIENCE else begin + self.interval), pushed, pause
+        def take(now: float, clock: _Clock) -> _Clock:
+            nonlocal at
+            begin = max(clock.slot, now)
+            at = max(now, begin - self.tolerance)
+            if at - now > PATIENCE:
+                raise Throttled(f"its limit leaves no call for another {at - now:.0f} s", after=at - now)
+            return clock._replace(slot=begin + self.interval, given=clock.given + 1)
 
-        return self._change(take)
+        clock = self.change(take)
+        return Slot(self, at, clock)
 
     def push(self, seconds: float) -> None:
         """Nobody calls for `seconds` from now."""
-        self._change(lambda now, slot, pushed: (slot, max(pushed, now + seconds), 0.0))
+        self.change(lambda now, clock: clock._replace(pushed=max(clock.pushed, now + seconds)))
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -149,11 +188,13 @@ class Pacer:
     def _matching(self, operation: str) -> list[Pace]:
         return [pace for pace in self._paces if not pace.rate.operations or operation in pace.rate.operations]
 
-    def wait(self, operation: str, before: Callable[[], None]) -> None:
-        """Return when the call may leave. `before` runs last but for the wait for the slot itself.
+    def wait(self, operation: str, before: Callable[[], None]) -> Callable[[], None]:
+        """Return when the call may leave, with what to call once it has left.
 
+        before   runs last but for the wait for the slot itself.
         Raises Throttled when a pushed clock is more than PATIENCE away; `before` has not run then.
         """
+        slots: list[Slot] = []
         with ExitStack() as turns:
             matching = self._matching(operation)
             for pace in matching:
@@ -167,13 +208,18 @@ class Pacer:
             if not self._unlimited:
                 for pace in matching:
                     for _ in range(TRIES):
-                        if (pause := pace.reserve()) > PATIENCE:
-                            raise Throttled(f"its limit leaves no call for another {pause:.0f} s", after=pause)
-                        slot = time.monotonic() + pause
-                        if pause:
+                        slot = pace.reserve()
+                        if (pause := slot.at - time.monotonic()) > 0:
                             self._sleep(pause)
-                        if time.monotonic() - slot <= pace.late:
+                        if not slot.late:
                             break
+                    slots.append(slot)
+
+        def left() -> None:
+            for slot in slots:
+                slot.left()
+
+        return left
 
     def push(self, operation: str, seconds: float) -> None:
         for pace in self._matching(operation):

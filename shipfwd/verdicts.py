@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from shlex import quote
 
-from shipfwd import http, schedule, unseen
+from shipfwd import connections, http, schedule, unseen
 from shipfwd.errors import (
     AnswerLost,
     CarrierNotAccepted,
@@ -276,7 +276,7 @@ class Verdicts:
 
 def _since(left_at: datetime, now: datetime) -> datetime:
     """Since when a write is in doubt. Left longer ago than a request lives, it did not: the clock jumped meanwhile."""
-    lived = timedelta(seconds=http.LIFE_SECONDS + http.WATCH_SECONDS)
+    lived = timedelta(seconds=connections.LIFE_SECONDS + connections.WATCH_SECONDS)
     return max(left_at, now - lived) + ROUNDED
 
 

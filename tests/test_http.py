@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from support import NOON, Clock
 
-from shipfwd import errors, http
+from shipfwd import connections, errors, http
 from shipfwd.answers import retry_after
 from shipfwd.http import Channel, Network, Talk, WouldSend
 from shipfwd.models import Rate, Reply, Request
@@ -426,8 +426,8 @@ DRIPS = {
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("name", DRIPS)
 def test_an_answer_that_drips_ends_with_the_life_of_its_request(serve, line, name, tls, monkeypatch, tmp_path):
-    monkeypatch.setattr(http, "LIFE_SECONDS", 0.15)
-    monkeypatch.setattr(http, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "LIFE_SECONDS", 0.15)
+    monkeypatch.setattr(connections, "WATCH_SECONDS", 0.05)
     context = certified(tmp_path, "good", monkeypatch) if tls else None
     server = serve(drip(DRIPS[name]), tls=context)
     begun = time.monotonic()
@@ -437,8 +437,8 @@ def test_an_answer_that_drips_ends_with_the_life_of_its_request(serve, line, nam
 
 
 def test_the_watch_leaves_quick_requests_alone(serve, line, monkeypatch):
-    monkeypatch.setattr(http, "LIFE_SECONDS", 0.1)
-    monkeypatch.setattr(http, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(connections, "LIFE_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "WATCH_SECONDS", 0.02)
     server = serve(answer(200, b'{"id": 1}'))
     end = time.monotonic() + 0.4
     while time.monotonic() < end:

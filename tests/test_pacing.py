@@ -10,6 +10,9 @@ from bisect import bisect_left
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from shipfwd import errors, pacing
 from shipfwd.assembly import Assembly
@@ -240,11 +243,11 @@ def test_integrations_share_a_clock_where_the_platform_counts_them_as_one(
     desks = []
     vault = Vault(filled.path.with_name("t.db.vault"), locks_folder(filled.path), lambda text: None)
     assembly = Assembly(filled.store, vault, Redactor(), clock, nothing)
-    for name, given, hidden in (("one", settings, secrets), ("two", others, other_secrets)):
+    for name, wanted, hidden in (("one", settings, secrets), ("two", others, other_secrets)):
         for key, value in hidden.items():
             monkeypatch.setenv(f"T_{name}_{key}", f"SECRET-{value}")
         references = {key: f"env:T_{name}_{key}" for key in hidden}
-        desks.append(assembly.desk(filled.integration(name, platform, settings=given, secrets=references)))
+        desks.append(assembly.desk(filled.integration(name, platform, settings=wanted, secrets=references)))
     clocks = [{pace._path.name for pace in desk.channel.pacer._paces} for desk in desks]
     for desk in desks:
         for pace in desk.channel.pacer._paces:
@@ -300,3 +303,40 @@ def test_a_call_that_wakes_too_late_for_its_slot_takes_another(tmp_path, monkeyp
         assert waits == [0.103, 0.103]  # counted from the slot that was taken, not from the one that was missed
     finally:
         pacer.close()
+
+
+def test_those_behind_a_call_that_left_late_keep_their_distance(tmp_path, monkeypatch):
+    """Its connection had to be made, say: what counts at the platform is when it came."""
+    now = [100.0]
+    monkeypatch.setattr(pacing.time, "monotonic", lambda: now[0])
+    pacer = pacing.Pacer((Rate(10),), "app", tmp_path, lambda seconds: now.__setitem__(0, now[0] + seconds))
+    try:
+        left = pacer.wait("", nothing)
+        now[0] += 0.2
+        left()
+        pacer.wait("", nothing)
+        assert now[0] == pytest.approx(100.2 + 0.1 / pacing.SHARE)
+    finally:
+        pacer.close()
+
+
+@given(st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.03, 0.08, 0.25]), min_size=20, max_size=60))
+@examples(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_eight_callers_that_leave_late_at_random_never_make_eleven_in_a_second(tmp_path, delays):
+    """Each has its slot before it knows how late it will leave; those slots are never taken back."""
+    now, waiting, left = [100.0], [], []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pacing.time, "monotonic", lambda: now[0])
+        (tmp_path / "clock").unlink(missing_ok=True)
+        pace = pacing.Pace(Rate(10), tmp_path / "clock")
+        for delay in delays:
+            if len(waiting) == 8:
+                at, slot = min(waiting, key=lambda one: one[0])
+                waiting.remove((at, slot))
+                now[0] = max(now[0], at)
+                left.append(now[0])
+                slot.left()
+            slot = pace.reserve()
+            waiting.append((slot.at + delay, slot))
+        pace.close()
+    assert densest(left, 1.0) <= 10

@@ -122,9 +122,9 @@ def whole(order: dict[str, Any]) -> None:
 
 
 def hurry() -> None:
-    from shipfwd import http
+    from shipfwd import connections, http
 
-    http.CONNECT_SECONDS, http.READ_SECONDS, http.LIFE_SECONDS = 1, 1, 1
+    http.CONNECT_SECONDS, http.READ_SECONDS, connections.LIFE_SECONDS = 1, 1, 1
     for name in platforms.names():
         platform = platforms.load(name)
         platform.rates = tuple(Rate(one.calls * 1000, one.seconds, one.burst, one.operations) for one in platform.rates)

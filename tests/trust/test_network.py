@@ -91,9 +91,9 @@ class Ticks:
 def impatient(monkeypatch):
     """Time limits that a test can wait for."""
     monkeypatch.setattr("shipfwd.http.READ_SECONDS", 0.25)
-    monkeypatch.setattr("shipfwd.http.LIFE_SECONDS", 0.5)
+    monkeypatch.setattr("shipfwd.connections.LIFE_SECONDS", 0.5)
     quick = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
-    monkeypatch.setattr("shipfwd.http.time", quick)
+    monkeypatch.setattr("shipfwd.connections.time", quick)
     park.hurry(monkeypatch)
     writes = Connection.write
 
