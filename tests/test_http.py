@@ -436,6 +436,16 @@ def test_an_answer_that_drips_ends_with_the_life_of_its_request(serve, line, nam
     assert 0.1 < time.monotonic() - begun < 3
 
 
+def test_an_answer_that_drips_through_a_proxy_ends_too(serve, line, monkeypatch):
+    monkeypatch.setattr(connections, "LIFE_SECONDS", 0.15)
+    monkeypatch.setattr(connections, "WATCH_SECONDS", 0.05)
+    proxy = serve(drip(DRIPS["headers"]))
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    with pytest.raises(errors.OutcomeUnknown):
+        line.send("http://shop.test/orders", "POST")
+    assert proxy.asked[0].startswith(b"POST http://shop.test/orders ")
+
+
 def test_the_watch_leaves_quick_requests_alone(serve, line, monkeypatch):
     monkeypatch.setattr(connections, "LIFE_SECONDS", 0.1)
     monkeypatch.setattr(connections, "WATCH_SECONDS", 0.02)

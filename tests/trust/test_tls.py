@@ -26,39 +26,40 @@ def certificate(kind):
     return (STRANGER if kind == "of an unknown authority" else AUTHORITY).issue_cert("127.0.0.1")
 
 
+def relay(one, other):
+    """One thread both ways: a TLS object of this Python is not for two at once."""
+    with suppress(OSError):
+        while True:
+            ready = (
+                [one] if isinstance(one, ssl.SSLSocket) and one.pending() else select.select([one, other], [], [])[0]
+            )
+            for source in ready:
+                if not (data := source.recv(65536)):
+                    return
+                (other if source is one else one).sendall(data)
+
+
+def end(sock):
+    """Not SSLSocket.shutdown: it takes the TLS object away from a thread that may be reading with it, which crashes."""
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
 @contextmanager
-def behind_tls(sim, kind):
-    """A TLS door in front of the stand-ins; yields its address."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate(kind).configure_cert(context)
+def door(receive):
+    """Something in front of the stand-ins: `receive` makes of a caller's socket the two that belong together."""
     listener = socket.create_server(("127.0.0.1", 0))
     threads, socks, closing = [], [], threading.Event()
 
-    def end(sock):
-        """Not SSLSocket.shutdown: it takes the TLS object away from a thread that may be reading with it, which crashes."""
-        with suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-    def relay(secure, inner):
-        """One thread both ways: a TLS object of this Python is not for two at once."""
-        with suppress(OSError):
-            while True:
-                ready = [secure] if secure.pending() else select.select([secure, inner], [], [])[0]
-                for source in ready:
-                    if not (data := source.recv(65536)):
-                        return
-                    (inner if source is secure else secure).sendall(data)
-
     def serve(raw):
         try:
-            secure = context.wrap_socket(raw, server_side=True)
+            outer, inner = receive(raw)
         except OSError:
             raw.close()
             return
-        inner = socket.create_connection(("127.0.0.1", sim.port))
-        socks.extend([secure, inner])
-        relay(secure, inner)
-        end(secure)
+        socks.extend([outer, inner])
+        relay(outer, inner)
+        end(outer)
         end(inner)
 
     def accept():
@@ -73,7 +74,7 @@ def behind_tls(sim, kind):
     acceptor = threading.Thread(target=accept)
     acceptor.start()
     try:
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
         closing.set()
         socket.create_connection(listener.getsockname()).close()
@@ -84,6 +85,37 @@ def behind_tls(sim, kind):
             thread.join()
         for sock in (*socks, listener):
             sock.close()
+
+
+@contextmanager
+def behind_tls(sim, kind):
+    """A TLS door in front of the stand-ins; yields its address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate(kind).configure_cert(context)
+
+    def receive(raw):
+        return context.wrap_socket(raw, server_side=True), socket.create_connection(("127.0.0.1", sim.port))
+
+    with door(receive) as address:
+        yield f"https://{address}"
+
+
+@contextmanager
+def through_a_proxy(monkeypatch):
+    """The proxy of a shop's network, for https; yields the hosts that it was asked for."""
+    asked = []
+
+    def receive(raw):
+        head = raw.recv(65536).decode()
+        asked.append(head.split()[1])
+        host, port = asked[-1].split(":")
+        inner = socket.create_connection((host, int(port)))
+        raw.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        return raw, inner
+
+    with door(receive) as address:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{address}")
+        yield asked
 
 
 def send_through(url, platform, sim, shop, monkeypatch):
@@ -117,3 +149,11 @@ def test_a_certificate_that_holds_lets_the_number_through(platform, sim, shop, m
         one, said = send_through(url, platform, sim, shop, monkeypatch)
     assert said.code == 0, said
     assert sim.platform(platform).numbers(one.order) == [one.number]
+
+
+def test_a_proxy_leads_to_a_host_whose_certificate_our_bundle_trusts(sim, shop, monkeypatch):
+    with behind_tls(sim, "good") as url, through_a_proxy(monkeypatch) as asked:
+        one, said = send_through(url, "erli", sim, shop, monkeypatch)
+    assert said.code == 0, said
+    assert set(asked) == {url.removeprefix("https://")}
+    assert sim.platform("erli").numbers(one.order) == [one.number]
