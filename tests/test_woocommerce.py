@@ -188,6 +188,22 @@ def test_what_a_write_means_hangs_on_the_mode(connect, settings, batch, parcels,
     assert type(adapter).repeat == "doubles"
 
 
+@pytest.mark.parametrize(("pages", "found"), [(20, ["20"]), (1, Rejected)])
+def test_an_order_number_is_looked_for_on_all_pages_of_a_search(connect, shop, monkeypatch, pages, found):
+    """A search finds what has to do with a word, newest first: 202, 201 and 120 stand before the order meant."""
+    monkeypatch.setattr("shipfwd.platforms._woo_trackings.PAGE", 2)
+    monkeypatch.setattr("shipfwd.platforms._woo_trackings.MOST_PAGES", pages)
+    shop.add_order("9", number="20")
+    for id in ("120", "201", "202"):
+        shop.add_order(id)
+    adapter = connect(mode="ast", order_key="number")
+    if found is Rejected:
+        with pytest.raises(Rejected, match="more than 2 orders"):
+            adapter.look(["20"])
+    else:
+        assert [adapter.look(["20"])[order].more["id"] for order in found] == ["9"]
+
+
 @pytest.mark.parametrize("order", ["0", "007", "12a", "1/2", "²", "", "9" * 30])
 def test_what_is_no_order_id_is_unknown_and_never_asked_for(connect, sim, order):
     assert connect(mode="ast").look([order]) == {}

@@ -14,6 +14,7 @@ from shipfwd.models import Parcel, Receipt, Seen, tracking_key
 from shipfwd.platforms._woo import DAY, NAMES, ORDERS, SPACES, dicts, letters
 from shipfwd.platforms.base import Platform
 
+PAGE, MOST_PAGES = 100, 20  # rows that a search gives at once; and how many times it is asked for more
 TRACKINGS = {mode: f"/wp-json/{space}/orders/{{}}/shipment-trackings" for mode, space in SPACES.items()}
 
 
@@ -26,8 +27,15 @@ class Trackings(Platform):
         return data
 
     def _search(self, word: str, fields: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Orders that have something to do with a word."""
-        return dicts(self._list(self.get(ORDERS, params={"search": word, "per_page": "100", **fields}).data, "orders"))
+        """Orders that have something to do with a word: a telephone number has, too. The one meant may come last."""
+        found: list[Any] = []
+        for page in range(1, MOST_PAGES + 1):
+            asked = {"search": word, "per_page": str(PAGE), **({"page": str(page)} if page > 1 else {}), **fields}
+            rows = self._list(self.get(ORDERS, params=asked).data, "orders")
+            found += rows
+            if len(rows) < PAGE:
+                return dicts(found)
+        raise Rejected(f"more than {len(found):,} orders of the shop have to do with '{word}'; put it there by hand")
 
     def _names(self, parcel: Parcel) -> list[str]:
         """What the shop may call the carrier, best first."""
