@@ -96,6 +96,11 @@ def test_platforms_has_these_fields(shop):
     assert (one["status_transfer"], one["tracking"]) == ("separate", True)
 
 
+def test_a_platform_that_knows_no_lines_says_what_that_means_for_the_mark(shop):
+    told = {row["name"]: "marks all of it" in shop.run("platforms", row["name"]).err for row in shop.json("platforms")}
+    assert {name for name, says in told.items() if says} == {"arena", "etsy", "http"}
+
+
 @pytest.mark.parametrize("command", ["forward", "sweep", "import", "add"])
 def test_a_run_prints_one_object_of_counts(shop, command):
     shop.add()

@@ -51,6 +51,10 @@ def platforms(app: App, name: str | None, form: str) -> None:
         ]
         click.echo()
         views.emit(settings, ("setting", "kind", "default", "help"), form, app.out)
+        if not cls.knows_lines:
+            app.say(
+                f"{cls.title} tells no lines of an order: what marks it as sent marks all of it, whatever --item says"
+            )
 
 
 PARCELS = ("many", "joined", "items", "one")

@@ -78,6 +78,7 @@ class Declarative(OAuth):
         Setting("base_url", "another address than the file's, such as a sandbox", optional=True, url=True),
     )
     parcels = read_back = status_transfer = correct = ANY
+    knows_lines = False
     client_advice = "check the secrets that the definition names"
     grant = "client_credentials"
     shipped: ClassVar[str] = ""  # the definition that ships with shipfwd and holds where the settings name none

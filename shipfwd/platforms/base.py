@@ -142,6 +142,7 @@ class Platform(Pieces):
     # Marking as sent: with-tracking | separate | None
     status_transfer: ClassVar[str | None] = None
     status_transfer_default: ClassVar[bool] = True
+    knows_lines: ClassVar[bool] = True  # False: a part of an order cannot be told from all of it
     sent_from: frozenset[str] = frozenset()  # order states from which `mark_sent` may be called
     correct: str | None = None  # replace | add | None
 

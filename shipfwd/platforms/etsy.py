@@ -73,6 +73,7 @@ class Etsy(OAuth):
     host_key = "keystring"
     doubt_seconds = 600
     status_transfer = "with-tracking"
+    knows_lines = False
     correct = "add"
     login_path = "/v3/public/oauth/token"
     login_seconds = 90 * DAY  # begun anew by each refresh
