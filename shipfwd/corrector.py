@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shipfwd.errors import (
+    AnswerLost,
     CarrierNotAccepted,
     ConfigError,
     Interrupted,
@@ -98,7 +99,7 @@ def _refused(desk: Desk, one: Claimed, error: Exception) -> str:
 
 def _may_stand(error: Exception, exchanges: Sequence[Exchange]) -> bool:
     """May the new number stand there, though the correction ended with this error?"""
-    if isinstance(error, (OutcomeUnknown, NotUnderstood)):
+    if isinstance(error, (OutcomeUnknown, AnswerLost, NotUnderstood)):
         return True
     if not isinstance(error, (PlatformError, ConfigError, Interrupted)):
         return True  # a bug

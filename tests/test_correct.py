@@ -57,7 +57,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("how", ["the answer was lost", "killed", "a bug", "not understood"])
+@pytest.mark.parametrize("how", ["the answer was lost", "lost, may be repeated", "killed", "a bug", "not understood"])
 @pytest.mark.parametrize("end", ENDS)
 def test_a_lost_correction_shows_doubt_and_ends_as_what_stands_there(stage, end, how, clock):
     there, (number, state, words) = ENDS[end]
@@ -70,6 +70,7 @@ def test_a_lost_correction_shows_doubt_and_ends_as_what_stands_there(stage, end,
     else:
         error, code = {
             "the answer was lost": (errors.OutcomeUnknown("timed out"), 4),
+            "lost, may be repeated": (errors.AnswerLost("timed out"), 4),
             "a bug": (ZeroDivisionError("oops"), 70),
             "not understood": (errors.NotUnderstood("what"), 4),
         }[how]
