@@ -349,10 +349,10 @@ class Forwarder(Marking):
             lines.append(Attempt(one.id, step, word, outcome.reason))
         order = outcomes[0][0].order_id
         turn = self._turn() if any(outcome.wants_sent for _, outcome in outcomes) else None
-        if turn:
-            self._turns[order] = turn
         done = [outcome for _, outcome in outcomes]
-        held = self.store.settle(self.run.id, self.integration.id, done, lines, order, turn)
+        held, mine = self.store.settle(self.run.id, self.integration.id, done, lines, order, turn)
+        if turn and mine:
+            self._turns[order] = turn
         tally = self.run.tally
         for one, outcome in outcomes:
             if one.id not in held:  # settled before, by this run or by whoever took it over

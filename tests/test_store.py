@@ -768,11 +768,11 @@ def test_settling_is_for_the_run_that_holds_it(filled):
     claim(filled, shop, run=first)
     done = [Settlement(one, "forwarded", confirmed=True, wants_sent=True)]
     lines = [Attempt(one, "forward", "accepted")]
-    assert filled.store.settle(second, shop.id, done, lines, "101") == set()
+    assert filled.store.settle(second, shop.id, done, lines, "101")[0] == set()
     assert filled.stored(one)["state"] == "sending"
     assert filled.store.story(one)[1] == [], "the journal holds no outcome that was none"
-    assert filled.store.settle(first, shop.id, done, lines, "101") == {one}
-    assert filled.store.settle(first, shop.id, [Settlement(one, "failed", "late")], [], "101") == set()
+    assert filled.store.settle(first, shop.id, done, lines, "101")[0] == {one}
+    assert filled.store.settle(first, shop.id, [Settlement(one, "failed", "late")], [], "101")[0] == set()
     assert filled.stored(one)["state"] == "forwarded"
     assert filled.store.integration("shop").last_success_at == NOON
 

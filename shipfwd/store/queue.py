@@ -84,11 +84,12 @@ SELECT 1 FROM shipments AS h WHERE h.integration_id = orders.integration_id AND 
 """
 # With :turn the status step is taken at once, for whoever settles the last parcel. A step that is somebody's, or whose
 # lost answer is waited out, stays his: a parcel that comes meanwhile must not mark the order a second time.
-TAKEN = "(sent_state IS 'wanted' AND sent_next_at > :now AND sent_next_at <= :far)"
 WANT_SENT = f"""
-UPDATE orders SET sent_state = 'wanted', sent_tries = iif({TAKEN}, sent_tries, 0), sent_reason = '',
-    sent_next_at = CASE WHEN {TAKEN} THEN sent_next_at WHEN EXISTS ({HOLDS_BACK}) THEN NULL ELSE :turn END
-WHERE integration_id = :integration AND order_id = :order AND EXISTS (SELECT 1 FROM shipments AS s
+UPDATE orders SET sent_state = 'wanted', sent_tries = 0, sent_reason = '',
+    sent_next_at = iif(EXISTS ({HOLDS_BACK}), NULL, :turn)
+WHERE integration_id = :integration AND order_id = :order
+    AND NOT (sent_state IS 'wanted' AND sent_next_at IS NOT NULL AND sent_next_at > :now AND sent_next_at <= :far)
+    AND EXISTS (SELECT 1 FROM shipments AS s
     WHERE s.integration_id = orders.integration_id AND s.order_id = orders.order_id
         AND s.state = 'forwarded' AND s.status_sent_at IS NULL)
 """
@@ -261,14 +262,16 @@ class QueueStore(DueStore):
         attempts: Sequence[Attempt],
         order: str | None = None,
         turn: datetime | None = None,
-    ) -> set[int]:
+    ) -> tuple[set[int], bool]:
         """Record what became of shipments that this run holds, with the journal, in one transaction.
 
         turn   until when the order's status step is this run's, should nothing hold it back (after.py).
-        Returns the ids it settled; one that this run does not hold any more stays as it is.
+        Returns the ids it settled (one that this run does not hold any more stays as it is), and whether the turn is
+        this run's: by its time alone two that took it in one second would both think so.
         """
         now, far = stamp(self.clock()), stamp(self.clock() + FAR)
         held: set[int] = set()
+        mine = False
         with self._write() as db:
             for one in outcomes:
                 if one.number:
@@ -298,8 +301,8 @@ class QueueStore(DueStore):
                 db.execute(success, (now, integration_id))
             if order is not None and any(one.wants_sent for one in outcomes):
                 names = {"integration": integration_id, "order": order, "turn": stamp(turn) if turn else None}
-                db.execute(WANT_SENT, {**names, "now": now, "far": far})
-        return held
+                mine = db.execute(WANT_SENT, {**names, "now": now, "far": far}).rowcount > 0
+        return held, mine
 
     @staticmethod
     def _renumber(db: sqlite3.Connection, shipment_id: int, number: str, run_id: int | None) -> str:

@@ -99,8 +99,8 @@ class StoreMachine(RuleBasedStateMachine):
         later = self.clock() + timedelta(minutes=1) if state in ("doubt", "pending") else None
         outcome = Settlement(one, "pending" if doubt else state, "why", "Kind", later, doubt)
         line = Attempt(one, "forward", "outcome")
-        assert self.store.settle(run, self.shop.id, [outcome], [line]) == {one}
-        assert self.store.settle(run, self.shop.id, [outcome], [line]) == set(), "settled twice"
+        assert self.store.settle(run, self.shop.id, [outcome], [line])[0] == {one}
+        assert self.store.settle(run, self.shop.id, [outcome], [line])[0] == set(), "settled twice"
         del self.held[run][one]
 
     @rule(run=consumes(runs))
