@@ -154,7 +154,7 @@ def test_where_a_platform_shows_no_numbers_a_person_says_which_one_stands_there(
     row = stage[stage.one]
     assert row["state"] == "failed"
     assert "--arrived" in row["reason"]
-    assert not stage.store.by_hand(stage.one, "dropped", "cancelled")
+    assert not stage.store.drop([stage.one], "cancelled")
     assert stage.store.correction(stage.one) == NEW
     assert stage.store.by_hand(stage.one, "forwarded", "seen", number=NEW if arrived else "")
     row = stage[stage.one]

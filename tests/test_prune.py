@@ -86,7 +86,7 @@ def test_expired_and_dropped_ones_are_finished(filled, clock):
     shop = filled.integration(enabled=False)
     late, dropped = filled.put(shop, row("1", "00000000000001"), row("2", "00000000000002"))
     clock.forward(days=4)
-    filled.store.by_hand(dropped, "dropped", "cancelled")
+    filled.store.drop([dropped], "cancelled")
     filled.store.expire(shop, timedelta(hours=72))
     filled.store.leave(filled.store.begin_run("verify"), [Attempt(late, "look", "absent")])
     clock.forward(days=31)

@@ -447,6 +447,16 @@ def test_a_file_that_says_nothing_new_writes_nothing(filled):
     assert filled.store._db.total_changes == before
 
 
+def test_what_can_be_dropped_is_dropped_whatever_stands_beside_it(filled, monkeypatch):
+    monkeypatch.setattr(after, "DROPPED_AT_ONCE", 2)
+    shop = filled.integration()
+    ids = filled.put(shop, *(row(str(n), f"NO{n:07}", line=n) for n in range(5)))
+    filled.change("UPDATE shipments SET state = 'sending' WHERE id = ?", ids[0])
+    filled.change("UPDATE shipments SET in_doubt_since = created_at WHERE id = ?", ids[3])
+    assert filled.store.drop(ids, "cancelled") == [ids[1], ids[2], ids[4]]
+    assert [filled.stored(one)["state"] for one in ids] == ["sending", "dropped", "dropped", "pending", "dropped"]
+
+
 def test_storing_tells_how_far_it_is_after_each_commit(filled, monkeypatch):
     monkeypatch.setattr(intake, "CHUNK", 5)
     monkeypatch.setattr(intake, "COMMIT_SECONDS", 0)
@@ -780,7 +790,7 @@ def test_settling_is_for_the_run_that_holds_it(filled):
 def test_what_is_given_back_is_as_it_was(filled):
     shop = filled.integration()
     ids = filled.put(shop, row("101", "ONE0001"), row("102", "TWO0001", line=2))
-    filled.store.by_hand(ids[1], "dropped", "cancelled")
+    filled.store.drop([ids[1]], "cancelled")
     filled.store.full_pass(shop, WINDOW)
     before = [filled.stored(one)["state"] for one in ids]
     run = filled.store.begin_run("t")
@@ -924,7 +934,7 @@ def test_an_order_that_may_not_be_marked_yet_is_no_work(filled):
     filled.change("UPDATE shipments SET state = 'forwarded', confirmed_at = '', forwarded_at = '' WHERE id = ?", one)
     filled.change("UPDATE shipments SET state = 'failed' WHERE id = ?", two)
     assert not filled.store.has_work(shop)
-    filled.store.by_hand(two, "dropped", "cancelled")
+    filled.store.drop([two], "cancelled")
     assert filled.store.has_work(shop)
 
 

@@ -47,12 +47,14 @@ def drop(app: App, ids: tuple[int, ...], reason: str) -> None:
                 f"a write for shipment {row['id']} may have arrived; look there, then: shipfwd settle {row['id']} "
                 f"--arrived (or --not-arrived, and drop it then); shipfwd forward {row['id']} looks for you"
             )
+    dropped = set(store.drop([row["id"] for row in rows], reason))
     for row in rows:
-        if store.by_hand(row["id"], "dropped", reason):
+        if row["id"] in dropped:
             _log(app, row, "dropped", reason)
             app.say(f"shipment {row['id']} will not be sent")
-        else:
-            raise UsageError(f"shipment {row['id']} is being sent right now; look again in a minute")
+    if sending := [str(row["id"]) for row in rows if row["id"] not in dropped]:
+        verb = "is" if len(sending) == 1 else "are"
+        raise UsageError(f"shipment {', '.join(sending)} {verb} being sent right now; look again in a minute")
 
 
 @click.command()

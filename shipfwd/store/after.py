@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from shipfwd.models import Attempt, Claimed, Integration, parse_stamp, stamp
 from shipfwd.store.due import FAR, READY, claimed
 from shipfwd.store.queue import HOLDS_BACK, WANT_SENT, QueueStore
 
+DROPPED_AT_ONCE = 1000
 _WANTED = f"""
 SELECT order_id, sent_tries FROM orders INDEXED BY orders_wanted
 WHERE integration_id = :integration AND sent_state = 'wanted' AND (sent_next_at IS NULL OR sent_next_at <= :now
@@ -227,6 +229,27 @@ class AfterStore(QueueStore):
 
     # ---- by hand ----------------------------------------------------------------------------------------
 
+    def drop(self, ids: Sequence[int], reason: str) -> list[int]:
+        """A person takes them back; which of them. Not what a run holds, or what is sent or in doubt by now.
+
+        Why in parts: nobody else can store while one is written.
+        """
+        dropped: list[int] = []
+        for start in range(0, len(ids), DROPPED_AT_ONCE):
+            with self._write() as db:
+                some = [
+                    row["id"]
+                    for row in db.execute(
+                        "UPDATE shipments SET state = 'dropped', reason = :reason, kind = '', next_attempt_at = NULL"
+                        " WHERE id IN (SELECT value FROM json_each(:ids)) AND state NOT IN ('sending', 'forwarded')"
+                        " AND in_doubt_since IS NULL RETURNING id",
+                        {"reason": reason, "ids": json.dumps(ids[start : start + DROPPED_AT_ONCE])},
+                    ).fetchall()
+                ]
+                self._journal(db, None, [Attempt(one, "person", "dropped", reason) for one in some])
+            dropped += some
+        return dropped
+
     def by_hand(
         self,
         shipment_id: int,
@@ -237,7 +260,7 @@ class AfterStore(QueueStore):
         wants_sent: bool = False,
         number: str = "",
     ) -> bool:
-        """A person ends it: dropped, or an in-doubt one settled. False when a run holds it, or has ended it meanwhile.
+        """A person settles one that is in doubt. False when a run holds it, or has ended it meanwhile.
 
         status_sent, wants_sent, number   as in Settlement.
         """
@@ -249,7 +272,7 @@ class AfterStore(QueueStore):
                 " forwarded_at = iif(:state = 'forwarded', coalesce(forwarded_at, :now), forwarded_at),"
                 " status_sent_at = iif(:sent, coalesce(status_sent_at, forwarded_at, :now), status_sent_at)"
                 " WHERE id = :id AND state NOT IN ('sending', 'forwarded')"
-                " AND (in_doubt_since IS NULL) = (:state = 'dropped')",
+                " AND in_doubt_since IS NOT NULL",
                 {"state": state, "reason": reason, "now": now, "id": shipment_id, "sent": status_sent},
             ).rowcount
             if changed:

@@ -142,7 +142,10 @@ class StoreMachine(RuleBasedStateMachine):
             before = self.stored()[one]
             doubtful = before["in_doubt_since"] is not None
             may = before["state"] not in ("sending", "forwarded") and doubtful == (state == "forwarded")
-            assert self.store.by_hand(one, state, "a person said so") is may
+            if state == "dropped":
+                assert self.store.drop([one], "a person said so") == [one] * may
+            else:
+                assert self.store.by_hand(one, state, "a person said so") is may
 
     @rule()
     def reopened(self):
