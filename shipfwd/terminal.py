@@ -140,11 +140,15 @@ _UNBLOCK = "each run examines them again; not to be sent at all: shipfwd drop {i
 
 def groups(rows: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """Rows that share integration, state and reason, the largest group first. Names of their own do not count."""
-    found: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = {}
+    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
-        key = (str(row["integration"]), str(row["state"]), str(row["kind"]), general(row))
-        found.setdefault(key, []).append(row)
+        found.setdefault(group_of(row), []).append(row)
     return sorted(found.values(), key=lambda group: -len(group))
+
+
+def group_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What rows of one group have in common."""
+    return str(row["integration"]), str(row["state"]), str(row["kind"]), general(row)
 
 
 def general(row: Mapping[str, Any]) -> str:

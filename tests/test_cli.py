@@ -940,6 +940,17 @@ def test_verify_tells_what_still_stands(shop):
     assert shop.run("verify").code == 4
 
 
+def test_verify_shows_so_many_rows_and_counts_the_others(shop, monkeypatch):
+    monkeypatch.setattr("shipfwd.cli.sending.MOST_ROWS", 2)
+    shop.add()
+    put(shop, *(str(n) for n in range(101, 106)), options=())
+    said = shop.run("-v", "verify")
+    assert said.out.count("confirmed") == 2
+    assert "and 3 more" in said.err
+    assert "more" not in shop.run("verify").err
+    assert len(shop.run("verify", "--format", "csv").out.splitlines()) == 6
+
+
 def test_again_writes_only_what_is_absent(shop):
     shop.add()
     put(shop, "101", options=())

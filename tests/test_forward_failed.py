@@ -35,6 +35,13 @@ def test_what_fails_again_for_one_reason_is_told_in_one_line(failed):
     assert line.startswith("3 shipments (3, 2, 1): failed: ")
 
 
+def test_of_many_with_one_reason_the_first_are_named_and_all_are_counted(failed, monkeypatch):
+    monkeypatch.setattr("shipfwd.cli.ending.NAMED", 2)
+    shop, _ = failed
+    said = shop.run("forward", "--failed")
+    assert "3 shipments (3, 2, …): failed: " in said.err
+
+
 @pytest.mark.parametrize(("reason", "sent"), [("rejected", 3), ("Rejected", 3), ("OrderNotFound", 0)])
 def test_a_reason_narrows_it(failed, reason, sent):
     shop, stand = failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from shipfwd.assembly import Assembly
     from shipfwd.runs import Run
 
+NAMED = 8  # shipments of one reason that are named; the others are counted
 TELLING_SECONDS = 5.0  # how long a run waits for another one that is telling; told twice is better than never
 
 
@@ -88,26 +90,34 @@ def _notify(app: App, run: Run, assembly: Assembly) -> None:
 
 
 def say_outcomes(app: App, run: Run) -> None:
-    """What became of shipments that a person sent, when it is not simply done; many with one reason together."""
+    """What became of shipments that a person sent, when it is not simply done; many with one reason together.
+
+    There may be a million of them: of each reason the first few are kept, and their number.
+    """
     if app.quiet:
         return
     from shipfwd import terminal
 
-    zone, ids, rows = app.config().zone, sorted(run.tally.touched), []
+    zone, ids = app.config().zone, sorted(run.tally.touched)
+    counts: Counter[tuple[str, ...]] = Counter()
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for start in range(0, len(ids), 500):
         for row in run.store.status(ids=ids[start : start + 500]):
-            if row["state"] in ("failed", "blocked") and row["told"]:  # what is new, `finish` tells
-                rows.append(row)
-            elif row["state"] == "retrying":
-                again = views.local(row["next_attempt_at"], zone)
-                rows.append({**row, "reason": f"{row['reason']}; again {again}"})
-    for group in terminal.groups(rows):
-        first = group[0]
-        if len(group) == 1:
+            if row["state"] == "retrying":
+                row["reason"] += f"; again {views.local(row['next_attempt_at'], zone)}"
+            elif row["state"] not in ("failed", "blocked") or not row["told"]:  # what is new, `finish` tells
+                continue
+            group = terminal.group_of(row)
+            counts[group] += 1
+            if len(some := groups.setdefault(group, [])) < NAMED:
+                some.append(row)
+    for group, count in counts.most_common():
+        first = groups[group][0]
+        if count == 1:
             app.say(f"shipment {first['id']}: {first['state']}: {first['reason']}")
         else:
-            some = ", ".join(str(row["id"]) for row in group[:8]) + (", …" if len(group) > 8 else "")
-            app.say(f"{len(group)} shipments ({some}): {first['state']}: {terminal.general(first)}")
+            named = ", ".join(str(row["id"]) for row in groups[group]) + (", …" if count > NAMED else "")
+            app.say(f"{count} shipments ({named}): {first['state']}: {terminal.general(first)}")
 
 
 class Rehearsal:

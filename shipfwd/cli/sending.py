@@ -18,6 +18,8 @@ from shipfwd.errors import ShipfwdError, UsageError
 if TYPE_CHECKING:
     from shipfwd.verdicts import Desk
 
+MOST_ROWS = 10_000  # of a table, which is sorted before it is shown; JSON and CSV come as they are found
+
 
 @click.command()
 @click.argument("ids", nargs=-1, type=ShipmentId(), metavar="[ID]…")
@@ -265,7 +267,7 @@ def verify(app: App, names: tuple[str, ...], since: str | None, form: str) -> No
                     try:
                         if stream is not None:
                             stream.rows([row])
-                        elif app.verbose or row["verdict"] != "confirmed":
+                        elif (app.verbose or row["verdict"] != "confirmed") and len(rows) < MOST_ROWS:
                             rows.append(row)
                     except OSError as error:  # the reader has seen enough
                         broken.append(error)
@@ -288,6 +290,9 @@ def verify(app: App, names: tuple[str, ...], since: str | None, form: str) -> No
                 views.emit(rows, fields, form, app.out)
 
         write_figures(app, run, end)
+        more = sum(count for verdict, count in found.items() if app.verbose or verdict != "confirmed") - len(rows)
+        if stream is None and more:
+            app.say(f"and {more:,} more; all of them: shipfwd verify --format csv")
         summary = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
         app.say(summary or ("nothing could be compared" if run.tally.told else "nothing was forwarded yet"))
         code = run.tally.exit_code
