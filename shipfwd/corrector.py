@@ -25,7 +25,7 @@ from shipfwd.errors import (
 )
 from shipfwd.files import ran_out
 from shipfwd.http import Talk, WouldSend
-from shipfwd.models import Attempt, Claimed, Exchange, Receipt, Seen, Settlement, normalise, tracking_key
+from shipfwd.models import LOST, Attempt, Claimed, Exchange, Receipt, Seen, Settlement, normalise, tracking_key
 from shipfwd.runs import Run
 from shipfwd.unseen import remembered, written
 from shipfwd.verdicts import ROUNDED, Desk, a_bug, arriving
@@ -60,7 +60,8 @@ def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
         how, receipt = _replace(run, desk, one, new, talk)
         if not run.dry:
             lines = [
-                Attempt(one.id, "correct", "replaced", how, exchange) for exchange in (*talk.exchanges,) or (None,)
+                Attempt(one.id, "correct", LOST if exchange and exchange.lost else "replaced", how, exchange)
+                for exchange in (*talk.exchanges,) or (None,)
             ]
             done = Settlement(
                 one.id, "forwarded", confirmed=receipt.confirmed, remote_id=receipt.remote_id, number=number

@@ -279,7 +279,7 @@ class Forwarder(Marking):
             if stopped is not None:
                 self._settle([(one, self._after(one, stopped, together)) for one in part], "forward", [], answered=True)
                 continue
-            if (late := self._conflict(part[0], seen, order)) is not None:
+            if (late := self._conflict(part[0], seen, order) or self._held(part[0], order)) is not None:
                 self._settle([(one, replace(late, shipment_id=one.id)) for one in part], "forward", [], answered=True)
                 continue
             begun = len(talk.exchanges)

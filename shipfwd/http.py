@@ -217,10 +217,11 @@ class Talk:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, _TooLarge) as error:
             problem = _broken(error, lost, where)
             problem.args = (network.redactor.redact(str(problem)),)
-            self._record(request, headers, None, "", write, str(problem))
+            self._record(request, headers, None, "", write, str(problem), isinstance(problem, AnswerLost))
             raise problem from None
         verdict = self._judge(reply, expect, accept, explain, lost, where, operation)
-        self._record(request, headers, reply, reply.text, write, type(verdict).__name__ if verdict else "")
+        note, gone = type(verdict).__name__ if verdict else "", isinstance(verdict, AnswerLost)
+        self._record(request, headers, reply, reply.text, write, note, gone)
         if verdict is None:
             self.channel.strikes = 0
             return reply
@@ -250,10 +251,13 @@ class Talk:
             self.channel.pacer.push(operation, min(error.after, 86400.0))
         return error
 
-    def _exchange(self, request: Request, reply: Reply | None, answer: str, write: bool, note: str) -> Exchange:
+    def _exchange(
+        self, request: Request, reply: Reply | None, answer: str, write: bool, note: str, lost: bool = False
+    ) -> Exchange:
         network, (url, body) = self.channel.network, self._shown(request)
         told = network.redactor.redact(answer[: KEEP * 4])[:KEEP] if answer else ""
-        return Exchange(network.clock(), request.method, url, body, reply.status if reply else None, told, write, note)
+        status = reply.status if reply else None
+        return Exchange(network.clock(), request.method, url, body, status, told, write, note, lost)
 
     def _shown(self, request: Request) -> tuple[str, str]:
         """The request's URL and body as the journal keeps them; redacted once, however often they are told."""
@@ -264,9 +268,16 @@ class Talk:
         return self._told[1:]
 
     def _record(
-        self, request: Request, headers: Mapping[str, str], reply: Reply | None, answer: str, write: bool, note: str
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        reply: Reply | None,
+        answer: str,
+        write: bool,
+        note: str,
+        lost: bool,
     ) -> None:
-        exchange = self._exchange(request, reply, answer, write, note)
+        exchange = self._exchange(request, reply, answer, write, note, lost)
         self.exchanges.append(exchange)
         if self.channel.network.tracing:
             redact_headers = self.channel.network.redactor.redact_headers

@@ -192,7 +192,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer for the journal and the trace; every text is redacted already."""
+    """One request and its answer for the journal and the trace; every text is redacted already.
+
+    lost   a write that may arrive yet and is sent again all the same, since a repeat is harmless.
+    """
 
     at: datetime
     method: str
@@ -202,6 +205,7 @@ class Exchange:
     answer: str
     write: bool
     note: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -285,6 +289,9 @@ class Settlement:
     remote_id: str = ""
     adopted: bool = False
     number: str = ""
+
+
+LOST = "answer lost"  # the journal's word for Exchange.lost
 
 
 @dataclass(frozen=True)

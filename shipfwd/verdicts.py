@@ -30,7 +30,18 @@ from shipfwd.errors import (
     TryLater,
 )
 from shipfwd.files import ran_out
-from shipfwd.models import Attempt, Claimed, Exchange, Integration, Receipt, Seen, Settlement, normalise, tracking_key
+from shipfwd.models import (
+    LOST,
+    Attempt,
+    Claimed,
+    Exchange,
+    Integration,
+    Receipt,
+    Seen,
+    Settlement,
+    normalise,
+    tracking_key,
+)
 from shipfwd.platforms.base import Platform
 from shipfwd.runs import Run
 from shipfwd.settings import named
@@ -284,12 +295,14 @@ def arriving(desk: Desk, store: Store, order: str, one: Claimed, now: datetime) 
     """The other parcel of the order whose lost write may still arrive and cannot stand beside this one's; until when.
 
     Where numbers share a field, or only one fits, a write replaces what stands there: whichever comes last would
-    erase the other, and nobody would be told. What left in one write with `one` came or is lost with it.
+    erase the other, and nobody would be told. What left in one write with `one` came or is lost with it. A write
+    that was sent again at once counts, too: the second came, the first may come yet.
     """
     if desk.platform.parcels == "many":
         return None
     found: tuple[int, datetime] | None = None
-    for other, since in store.doubts(desk.integration.id, order):
+    after = now - timedelta(seconds=desk.doubt_seconds)
+    for other, since in (*store.doubts(desk.integration.id, order), *store.lost(one.id, after)):
         until = min(since, now + ROUNDED) + timedelta(seconds=desk.doubt_seconds)
         if other != one.id and since != one.in_doubt_since and until > now and (found is None or until > found[1]):
             found = other, until
@@ -322,7 +335,7 @@ def journal_lines(part: Sequence[Claimed], exchanges: Sequence[Exchange]) -> lis
         Attempt(
             one.id,
             "forward" if exchange.write else "look",
-            "no answer" if exchange.status is None else exchange.note or "answered",
+            LOST if exchange.lost else "no answer" if exchange.status is None else exchange.note or "answered",
             exchange.note if exchange.status is None else "",
             exchange,
         )

@@ -77,6 +77,17 @@ def test_a_lost_answer_is_simply_asked_for_again(sim, presta, stand):
     assert stand.numbers(READY) == [NUMBER]
 
 
+def test_a_lost_answer_that_was_asked_for_again_keeps_the_orders_next_parcel_for_later(sim, presta, stand):
+    """The first request may still arrive, and writes the whole field."""
+    sim.fail_next("prestashop", "drop", match=PATCH)
+    assert add(presta, READY).code == 0
+    assert add(presta, READY, SECOND).code == 4
+    assert reasons(presta)[2] == "a write for shipment 1 of its order was lost and may still arrive; sent after that"
+    presta.clock.forward(seconds=125)
+    assert presta.run("forward").code == 0
+    assert stand.numbers(READY) == [NUMBER, SECOND]
+
+
 def test_where_the_buyer_is_mailed_a_lost_answer_is_looked_up_and_mailed_once(sim, presta, stand):
     presta.run("integration", "edit", "presta", "--set", "notify_buyer=true")
     sim.fail_next("prestashop", "drop", match=PATCH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -42,6 +43,7 @@ class Far:
         self.calls: list[tuple[str, Any]] = []
         self.threads: dict[str, set[str]] = {}
         self.hook: Any = lambda step, what: None
+        self.repeats = False  # a write that fails is sent again at once, as http.py does
         self._plans: list[tuple[str, Exception, int, bool, bool, str]] = []
         self._late: list[tuple[str, list[str]]] = []
         self._lock = threading.Lock()
@@ -125,7 +127,9 @@ class Bazaar(Platform):
                 far.orders.setdefault(order, []).extend(numbers)
             if late:
                 far._late.append((order, numbers))
-            raise error
+            if not far.repeats:
+                raise error
+            self.wire.exchanges.append(replace(exchange(None), at=self.now(), lost=True))
         if not far.lies:
             far.orders.setdefault(order, []).extend(numbers)
         return [Receipt(one.id, f"r-{one.id}", self.proof == "answer") for one in parcels]
@@ -163,8 +167,6 @@ class Stage:
 
     def marking(self) -> None:
         """From now on, orders are marked as sent by a call of its own."""
-        from dataclasses import replace
-
         self.declare(status_transfer="separate")
         self.shop = replace(self.shop, status_transfer="on")
         self.store.save_integration(self.shop)
@@ -321,8 +323,6 @@ def test_what_cannot_be_sent_is_blocked_before_any_request(stage, carrier, numbe
 
 
 def test_a_blocked_shipment_is_free_once_its_carrier_is_mapped(stage):
-    from dataclasses import replace
-
     (one,) = stage.put("101", carrier="unheard-of")
     stage.forward()
     stage.store.save_integration(replace(stage.shop, carrier_map={"unheard-of": "THEIRS"}))
@@ -334,8 +334,6 @@ def test_a_blocked_shipments_check_that_breaks_leaves_the_others_alone(stage):
     stage.put("101", carrier="unheard-of")
     stage.forward()
     (two,) = stage.put("102")
-    from dataclasses import replace
-
     stage.store.save_integration(replace(stage.shop, carrier_map={"unheard-of": "THEIRS"}))
     stage.far.fail("preflight", errors.Rejected("the carrier list is broken"))
     stage.forward()
@@ -416,8 +414,6 @@ def test_a_harmless_repeat_needs_no_wait(stage):
 
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_lost_write_is_looked_up_though_forwarding_is_off_and_never_sent_again_then(stage, arrives):
-    from dataclasses import replace
-
     (one,) = lose(stage, "101", late=True)
     stage.store.save_integration(replace(stage.shop, enabled=False))
     if arrives:
@@ -431,8 +427,6 @@ def test_a_lost_write_is_looked_up_though_forwarding_is_off_and_never_sent_again
 
 def test_doubt_lasts_its_whole_time_although_forwarding_was_switched_off(stage):
     """Cleared early, a write still in flight would be doubled as soon as forwarding is on again."""
-    from dataclasses import replace
-
     (one,) = lose(stage, "101", late=True)
     off = replace(stage.shop, enabled=False)
     stage.store.save_integration(off)
@@ -997,8 +991,6 @@ def test_an_adopted_number_still_marks_its_order(stage):
 
 
 def test_a_platform_that_marks_with_the_number_shows_both_times_alike(stage):
-    from dataclasses import replace
-
     stage.declare(status_transfer="with-tracking")
     stage.store.save_integration(replace(stage.shop, status_transfer="on"))
     (one,) = stage.put("101")
@@ -1008,8 +1000,6 @@ def test_a_platform_that_marks_with_the_number_shows_both_times_alike(stage):
 
 def test_nothing_is_marked_where_status_transfer_is_off(stage):
     stage.declare(status_transfer="separate")
-    from dataclasses import replace
-
     stage.store.save_integration(replace(stage.shop, status_transfer="off"))
     (one,) = stage.put("101")
     stage.sweep()
@@ -1267,8 +1257,6 @@ def test_again_adopts_a_number_although_its_carrier_lost_its_name(stage):
 
 @pytest.mark.parametrize("state", ["waiting", "expired", "dropped", "failed", "blocked", "retrying"])
 def test_a_person_may_forward_any_state(stage, state):
-    from dataclasses import replace
-
     more = {"created_at": NOON - timedelta(hours=80)} if state == "expired" else {}
     (one,) = stage.put("101", **more)
     if state == "waiting":
@@ -1418,6 +1406,37 @@ def test_a_lost_write_that_may_be_repeated_holds_back_its_order_too(stage):
     assert stage.forward().exit_code == 0
     assert [stage[one]["state"] for one in (first, second)] == ["forwarded", "forwarded"]
     assert stage.far.orders["101"] == ["NO1111111", "NO2222222"]
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one run", "by the next run"])
+def test_a_write_that_was_lost_and_sent_again_at_once_holds_back_its_order_too(stage, at_once):
+    """The second came, the first may come yet, and would take a later parcel's number away."""
+    stage.declare(parcels="joined", repeat="harmless")
+    stage.far.repeats = True
+    (first,) = stage.put("101", number="NO1111111")
+    stage.far.fail("write", errors.AnswerLost("lost"), late=True)
+    if not at_once:
+        assert stage.forward().exit_code == 0
+    (second,) = stage.put("101", number="NO2222222")
+    tally = stage.forward()
+    assert tally.exit_code == 4
+    assert [stage[one]["state"] for one in (first, second)] == ["forwarded", "retrying"]
+    assert f"a write for shipment {first} of its order was lost and may still arrive" in stage[second]["reason"]
+    assert stage.by_hand(second).exit_code == 4
+    assert stage.far.writes() == [("101", ["NO1111111"])]
+    stage.clock.forward(seconds=62)
+    assert stage.forward().exit_code == 0
+    assert stage[second]["state"] == "forwarded"
+
+
+def test_where_an_order_holds_many_numbers_a_repeated_write_holds_back_nothing(stage):
+    stage.declare(repeat="harmless")
+    stage.far.repeats = True
+    stage.put("101", number="NO1111111")
+    stage.put("101", number="NO2222222")
+    stage.far.fail("write", errors.AnswerLost("lost"), late=True)
+    assert stage.forward().exit_code == 0
+    assert len(stage.far.writes()) == 2
 
 
 def test_a_lost_write_that_may_be_repeated_is_left_alone_longer_each_time(stage):
@@ -1605,8 +1624,6 @@ def test_what_waits_for_a_parcel_of_its_order_that_another_run_is_sending_ends_w
 
 
 def test_what_is_switched_off_in_the_middle_of_a_run_sends_no_more(stage):
-    from dataclasses import replace
-
     stage.declare(concurrency=1)
     ids = stage.put(*(str(n) for n in range(101, 106)))
     off = replace(stage.shop, enabled=False)

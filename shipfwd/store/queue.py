@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from shipfwd.models import (
+    LOST,
     Attempt,
     Claimed,
     Integration,
@@ -63,6 +64,12 @@ UPDATE shipments SET state = :state, reason = :reason, kind = :kind, next_attemp
     status_sent_at = iif(:status_sent, coalesce(status_sent_at, forwarded_at, :now), status_sent_at),
     remote_id = iif(:remote_id <> '', :remote_id, remote_id)
 WHERE id = :id AND run_id = :run AND state = 'sending'
+"""
+_LOST = """
+SELECT a.shipment_id, a.at FROM shipments AS one JOIN shipments AS s USING (integration_id, order_id)
+    JOIN attempts AS a ON a.shipment_id = s.id
+WHERE one.id = :id AND a.outcome = :lost AND a.at > :after AND s.id <> :id
+    AND NOT EXISTS (SELECT 1 FROM attempts AS b WHERE b.shipment_id = :id AND b.outcome = :lost AND b.at = a.at)
 """
 _JOURNAL = """
 INSERT INTO attempts (shipment_id, run_id, at, step, outcome, detail, method, url, status, request, answer)
@@ -364,6 +371,14 @@ class QueueStore(DueStore):
             (integration_id, order),
         )
         return [(row["id"], parse_stamp(row["in_doubt_since"])) for row in rows]
+
+    def lost(self, shipment_id: int, after: datetime) -> list[tuple[int, datetime]]:
+        """Other shipments of its order whose writes were lost and sent again at once, with when that was noticed.
+
+        Not those that left in one write with it.
+        """
+        rows = self._read(_LOST, {"id": shipment_id, "after": stamp(after), "lost": LOST})
+        return [(row["shipment_id"], parse_stamp(row["at"])) for row in rows]
 
     def ours(self, integration_id: int, order: str) -> set[str]:
         """Keys of the numbers of all our shipments of this order: any of them may stand there."""
