@@ -936,7 +936,7 @@ def test_what_holds_the_mark_back_and_what_does_not(stage, how, marked):
     }.get(how, {})
     (two,) = stage.put("101", number="SECOND001", **more)
     if how == "dropped":
-        stage.store.by_hand(two, "dropped", "cancelled")
+        stage.store.drop([two], "cancelled")
     if how == "retrying":
         stage.far.fail("write", errors.Unavailable("down"))
     if how == "failed":
@@ -955,7 +955,7 @@ def test_the_mark_follows_when_what_held_it_back_is_dropped(stage):
     one, two = two_parcels(stage, carrier="unheard-of")
     stage.forward()
     assert stage.far.count("status") == 0
-    stage.store.by_hand(two, "dropped", "label cancelled")
+    stage.store.drop([two], "label cancelled")
     stage.sweep()
     assert stage.far.states["101"] == "sent"
     assert stage[one]["status_sent_at"]
@@ -1262,7 +1262,7 @@ def test_a_person_may_forward_any_state(stage, state):
     if state == "waiting":
         stage.store.save_integration(replace(stage.shop, trigger="status:Shipped", enabled=False))
     elif state == "dropped":
-        stage.store.by_hand(one, "dropped", "cancelled")
+        stage.store.drop([one], "cancelled")
     elif state == "blocked":
         stage.declare(carriers={})
         stage.forward()
@@ -1639,8 +1639,8 @@ def test_dropping_never_undoes_what_a_run_has_sent_meanwhile(stage):
     sent, doubtful = stage.put("101", "102")
     stage.far.fail("write", errors.OutcomeUnknown("lost"), order="102")
     stage.forward()
-    assert not stage.store.by_hand(sent, "dropped", "cancelled")
-    assert not stage.store.by_hand(doubtful, "dropped", "cancelled")
+    assert not stage.store.drop([sent], "cancelled")
+    assert not stage.store.drop([doubtful], "cancelled")
     assert not stage.store.by_hand(sent, "forwarded", "seen there")
     assert [stage[one]["state"] for one in (sent, doubtful)] == ["forwarded", "retrying"]
 
