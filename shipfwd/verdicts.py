@@ -298,7 +298,7 @@ def arriving(desk: Desk, store: Store, order: str, one: Claimed, now: datetime) 
     erase the other, and nobody would be told. What left in one write with `one` came or is lost with it. A write
     that was sent again at once counts, too: the second came, the first may come yet.
     """
-    if desk.platform.parcels == "many":
+    if desk.platform.parcels == "many" and not desk.platform.rewrites:
         return None
     found: tuple[int, datetime] | None = None
     after = now - timedelta(seconds=desk.doubt_seconds)

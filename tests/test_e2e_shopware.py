@@ -91,6 +91,17 @@ def test_an_answer_that_stays_lost_leaves_the_number_there_once(sim, merchant, s
     assert len(sim.calls("shopware", WRITE)) == 3
 
 
+def test_a_lost_answer_that_was_asked_for_again_keeps_the_orders_next_parcel_for_later(sim, merchant, stand):
+    """The first request may still arrive, and writes the whole list."""
+    sim.fail_next("shopware", "drop", match=WRITE)
+    assert send(merchant, READY).code == 0
+    assert send(merchant, READY, OTHER).code == 4
+    assert "a write for shipment 1 of its order was lost and may still arrive" in merchant.json("status")[0]["reason"]
+    merchant.clock.forward(minutes=2, seconds=5)
+    assert merchant.run("forward").code == 0
+    assert stand.numbers(READY) == [NUMBER, OTHER]
+
+
 def test_a_lost_answer_of_the_status_step_mails_nobody_twice(sim, merchant, stand):
     merchant.run("integration", "edit", "shopware-main", "--set", "notify_buyer=true")
     sim.fail_next("shopware", "drop", match=SHIP)

@@ -1351,7 +1351,7 @@ def test_the_journal_tells_every_step(stage):
 
 def doubtful_and_another(stage, parcels: str) -> tuple[int, int]:
     """Two parcels of an order: the write of the first is lost and on its way; the second waits."""
-    stage.declare(parcels=parcels)
+    stage.declare(parcels=parcels.removesuffix(", rewritten"), rewrites=parcels.endswith(", rewritten"))
     (first,) = stage.put("101", number="NO1111111")
     stage.far.fail("write", errors.OutcomeUnknown("lost"), late=True)
     assert stage.forward().exit_code == 4
@@ -1359,7 +1359,7 @@ def doubtful_and_another(stage, parcels: str) -> tuple[int, int]:
     return first, second
 
 
-@pytest.mark.parametrize("parcels", ["joined", "items", "one"])
+@pytest.mark.parametrize("parcels", ["joined", "items", "one", "many, rewritten"])
 def test_a_person_does_not_send_beside_a_lost_write_that_may_still_arrive_and_erase_it(stage, parcels):
     first, second = doubtful_and_another(stage, parcels)
     assert stage.by_hand(second).exit_code == 4
@@ -1408,10 +1408,11 @@ def test_a_lost_write_that_may_be_repeated_holds_back_its_order_too(stage):
     assert stage.far.orders["101"] == ["NO1111111", "NO2222222"]
 
 
+@pytest.mark.parametrize("shared", [{"parcels": "joined"}, {"rewrites": True}], ids=["joined", "rewritten"])
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one run", "by the next run"])
-def test_a_write_that_was_lost_and_sent_again_at_once_holds_back_its_order_too(stage, at_once):
+def test_a_write_that_was_lost_and_sent_again_at_once_holds_back_its_order_too(stage, at_once, shared):
     """The second came, the first may come yet, and would take a later parcel's number away."""
-    stage.declare(parcels="joined", repeat="harmless")
+    stage.declare(repeat="harmless", **shared)
     stage.far.repeats = True
     (first,) = stage.put("101", number="NO1111111")
     stage.far.fail("write", errors.AnswerLost("lost"), late=True)

@@ -133,6 +133,7 @@ class Platform(Pieces):
     parcels: str = "many"  # many | joined | items | one
     parcels_usual: ClassVar[str] = "one"  # what `platforms` lists where `parcels` hangs on the account
     together: bool = False  # several parcels of an order go in one write
+    rewrites: ClassVar[bool] = False  # a write holds all numbers of its order: one that comes late erases later ones
     proof: str = "answer"  # answer: the reply carries the number | read: a later look proves it
     repeat: str = "doubles"  # doubles | harmless
     read_back: ClassVar[bool] = True  # `look` shows the numbers on an order

@@ -65,6 +65,7 @@ class Shopify(Fulfilments):
     host_key = "client_id access_token"  # points are counted by app and store
     concurrency = 4
     together = True
+    rewrites = True  # all tracking of a fulfilment
     doubt_seconds = 120  # how late a look may be is not documented
     status_transfer = "with-tracking"
     correct = "replace"

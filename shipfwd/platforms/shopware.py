@@ -60,6 +60,7 @@ class Shopware(OAuth):
     host_key = "base_url"  # what refuses calls is the shop's own server
     look_batch = 25
     together = True
+    rewrites = True  # the list of the delivery
     repeat = "harmless"
     status_transfer = "separate"
     sent_from = frozenset({"open", "shipped_partially"})
