@@ -60,7 +60,7 @@ def by_status(reply: Reply, expect: str, lost: type[TryLater], where: str, now: 
     after = retry_after(reply.headers, now) if status in (429, 503) else None
     said = f"{host} answered {status}" + (f": {told}" if (told := words(reply)) else "")
     if 300 <= status < 400:
-        target = reply.headers.get("Location", "").partition("?")[0]
+        target = reply.headers.get("Location", "").partition("?")[0][:200]
         return ConfigError(
             f"{host} redirects to {target or 'another address'}; set base_url to the address that answers"
         )

@@ -26,6 +26,13 @@ An error's text is one sentence a colleague would say, with the next step in it,
 
 from __future__ import annotations
 
+MOST = 700  # characters of a sentence; its next step stands at its end
+
+
+def brief(text: str) -> str:
+    """A sentence in which a stranger's word may be megabytes long: its beginning and its end."""
+    return text if len(text) <= MOST else f"{text[: MOST - 250]}…{text[-200:]}"
+
 
 class ShipfwdError(Exception):
     exit_code = 70
@@ -53,6 +60,9 @@ class Interrupted(ShipfwdError):
 
 class PlatformError(ShipfwdError):
     exit_code = 1
+
+    def __str__(self) -> str:
+        return brief(super().__str__())
 
 
 class TryLater(PlatformError):

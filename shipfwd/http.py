@@ -298,6 +298,9 @@ def _safe_to_repeat(error: BaseException) -> bool:
 
 
 def _prepare(request: Request, headers: Mapping[str, str]) -> requests.PreparedRequest:
+    for name, value in headers.items():
+        if not f"{name}{value}".isprintable() or max(value, default=" ") > "\xff":
+            raise ConfigError(f"the header {name} would hold signs that no header can; check the secrets and settings")
     prepared = requests.PreparedRequest()
     prepared.method, prepared.url = request.method, request.url
     prepared.headers = CaseInsensitiveDict(headers)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from shipfwd.errors import PlatformError, TryLater
+from shipfwd.errors import PlatformError, TryLater, brief
 from shipfwd.http import Talk
 from shipfwd.models import Claimed, Seen, tracking_key
 from shipfwd.runs import Run
@@ -162,7 +162,7 @@ def _compare(run: Run, desk: Desk, part: list[tuple[Claimed, bool]]) -> list[dic
             tracking_key(n) in run.store.ours(desk.integration.id, one.order_id) for n in there.numbers
         ):
             verdict = "unreadable"  # another of our parcels is shown in its place
-        found.append(row(verdict, one.order_id, one, "" if verdict == "confirmed" else ", ".join(there.numbers)))
+        found.append(row(verdict, one.order_id, one, "" if verdict == "confirmed" else brief(", ".join(there.numbers))))
         if verdict != "confirmed":
             run.tally.codes.add(4 if verdict == "unreadable" else 1)
         elif verdict == "confirmed" and not confirmed:

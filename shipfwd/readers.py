@@ -159,7 +159,8 @@ def csv_rows(lines: Lines, delimiter: str) -> Iterator[Cells | Reject]:
             for cells in csv.reader(lines.feed(), delimiter=delimiter):
                 many = len(lines.taken) > 1
                 if not lines.odd and not (many and lines.width and len(cells) != lines.width):
-                    yield lines.number + 1, cells
+                    if any(cells):
+                        yield lines.number + 1, cells
                 elif any("\0" in line for line in lines.taken):
                     yield Reject(lines.number + 1, "the row holds a NUL byte", cells)
                 else:
@@ -237,11 +238,12 @@ def json_values(text: IO[str]) -> Iterator[Value | Reject]:
             return
         except ValueError as error:
             more = text.read(size) if len(buffer) - at <= RECORD_MAX else ""
-            if more:
-                buffer, at, size = buffer[at:] + more, 0, 2 * size
+            if more:  # twice as much for a record that is long, but not for blanks between two
+                buffer, at, size = buffer[at:] + more, 0, 2 * size if at < len(buffer) else CHUNK
                 continue
             if at < len(buffer) or opening:
                 what = _not_json(error) if at < len(buffer) else "the file ends before its closing ]"
+                what = what if len(buffer) - at <= RECORD_MAX else f"a record is longer than {RECORD_MAX} characters"
                 yield Reject(number + 1, f"{what}; nothing after it was read", buffer[at : at + 1000])
             return
         number, size = number + 1, CHUNK

@@ -196,12 +196,14 @@ def _checked(setting: Setting, value: str) -> str:
 
 
 def _checked_url(name: str, value: str) -> str:
-    parts = urlsplit(value)
-    host = parts.hostname or ""
     try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
         port_ok = parts.port is None or parts.port > 0
     except ValueError:
-        port_ok = False
+        raise UsageError(f"{name} must be an address such as https://example.com, not '{value}'") from None
+    if any(not sign.isprintable() or sign in " \\" for sign in value):
+        raise UsageError(f"{name} must be an address without spaces, line breaks or \\")
     if parts.scheme not in ("http", "https") or not host or not port_ok:
         raise UsageError(f"{name} must be an address such as https://example.com, not '{value}'")
     if parts.username or parts.password:

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import hmac
 import json
-import tomllib
 from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,8 @@ import shipfwd.platforms
 from shipfwd import platforms
 from shipfwd.errors import ConfigError, NotUnderstood, Rejected
 from shipfwd.models import Reply, Request
-from shipfwd.platforms import _definition
 from shipfwd.platforms._definition import Step, header_values, load, pick, tree
+from shipfwd.platforms._document import document
 from shipfwd.platforms._replay import replayed
 from shipfwd.platforms._schema import is_todo, problems, todos
 from shipfwd.platforms.base import Tools
@@ -57,7 +56,7 @@ def test_every_definition_here_keeps_the_vocabulary_and_its_examples_hold(path):
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.name)
 def test_a_standard_validator_agrees(path):
-    assert VALIDATOR.is_valid(_definition._plain(tomllib.loads(path.read_text())))
+    assert VALIDATOR.is_valid(document(path))
 
 
 def test_arena_asks_for_what_nobody_published():
@@ -193,7 +192,7 @@ def test_many_mistakes_are_told_at_once(tmp_path):
 
 # ---- our validator against a standard one ----------------------------------------------------------------------
 
-DOCUMENTS = [_definition._plain(tomllib.loads(path.read_text())) for path in WHOLE]
+DOCUMENTS = [document(path) for path in WHOLE]
 JUNK = st.sampled_from(
     [None, True, False, 0, -1, 7, 404, 1000, 0.5, "", "x", "2xx", "/x", "ok", [], ["x"], [404], {}, {"kind": "none"}]
 ).map(copy.deepcopy)

@@ -82,7 +82,10 @@ WORLDLY = {
     "threading", "multiprocessing", "asyncio", "concurrent", "signal", "logging", "sqlite3", "http",
     "ftplib", "smtplib", "urllib.request", "random", "importlib", "pickle", "getpass",
 }  # fmt: skip
-READS_FILES = {"platforms._definition": {"pathlib.Path"}}  # what a declarative target is made of
+READS_FILES = {
+    "platforms._definition": {"pathlib.Path"},
+    "platforms._document": {"pathlib.Path"},
+}  # what a declarative target is made of
 SQL = re.compile(
     r"\b(SELECT\s+\S|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|(CREATE|DROP|ALTER)\s+(TABLE|INDEX|TRIGGER)|PRAGMA\s"
     r"|BEGIN\s+IMMEDIATE)"

@@ -35,6 +35,7 @@ from shipfwd.errors import (
 from shipfwd.models import Parcel, Rate, Receipt, Reply, Request, Seen, Setting, stamp, tracking_key
 from shipfwd.platforms._definition import (
     GOOD,
+    NUMBER_MAX,
     Definition,
     Fill,
     Step,
@@ -149,6 +150,12 @@ class Declarative(OAuth):
     # ---- credentials ------------------------------------------------------------------------------------
 
     def headers(self) -> Mapping[str, str]:
+        try:
+            return self._headers()
+        except Rejected as error:  # of a secret, so it is nothing of this order
+            raise ConfigError(f"{self.title}: {error}; {self.client_advice}") from None
+
+    def _headers(self) -> Mapping[str, str]:
         sent = header_values(self.definition.get("headers", {}), self._secret)
         kind = self.auth["kind"]
         if kind == "basic":
@@ -310,7 +317,7 @@ def _declared(cls: type[Declarative], definition: Definition) -> dict[str, Any]:
         "carriers": carriers,
         "other_carrier": other,
         "needs_carrier": "{carrier." in text,
-        "number_max": get("number", {}).get("max", 64),
+        "number_max": get("number", {}).get("max", NUMBER_MAX),
         "number_pattern": get("number", {}).get("pattern", ""),
         "rates": tuple(Rate(one["calls"], one["seconds"], one.get("burst", 1)) for one in get("rates", [])),
         "concurrency": get("concurrency", 4),

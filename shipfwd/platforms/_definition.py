@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +20,8 @@ from urllib.parse import quote, urlsplit
 
 from shipfwd.errors import ConfigError, NotUnderstood, Rejected
 from shipfwd.models import Reply
+from shipfwd.platforms._document import document
+from shipfwd.platforms._pattern import trouble
 from shipfwd.platforms._schema import is_todo, nearest, problems, todos
 
 HERE = Path(__file__).parent
@@ -33,6 +33,7 @@ SIGNED = ("method", "url", "path", "body", "timestamp")
 WORDS: dict[str, tuple[str, ...]] = {"tracking": PARCEL, "shipped": ORDER, "readback": ("order_id",), "check": ()}
 CLASSES = {"2xx": range(200, 300), "4xx": range(400, 500), "5xx": range(500, 600)}
 GOOD = ("ok", "already")
+NUMBER_MAX = 64
 _PIECE = re.compile(r"(\{\{|\}\})|\{([^{}]*)\}|([{}])")
 _NAME = re.compile(r"[a-z_]+(\.[a-z0-9_]+)?")
 
@@ -92,7 +93,7 @@ def header_values(texts: Mapping[str, str], fill: Fill) -> dict[str, str]:
     done = {name: filled(text, fill) for name, text in texts.items()}
     for name, text in done.items():
         if not (text.isascii() and text.isprintable()):
-            raise Rejected(f"the header {name} would hold signs that no header can")
+            raise Rejected(f"the header {name} would hold signs that no header can, such as letters beyond ASCII")
     return {name: text for name, text in done.items() if text}
 
 
@@ -228,17 +229,11 @@ def load(word: str) -> Definition:
         file = HERE / f"{word}.toml"
         if not file.exists():
             raise ConfigError(f"no definition is called '{word}'; give the path of a file, such as ./{word}.toml")
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the definition {file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the definition {file} is not TOML: {error}") from None
+    table = document(file)
     if file.parent != HERE and file.stat().st_mode & 0o002:
         raise ConfigError(
             f"everybody on this machine may change {file}, and with it where secrets go: chmod o-w {file}"
         )
-    table = _plain(table)
     schema = json.loads((HERE / "definition.schema.json").read_text(encoding="utf-8"))
     wrong = list(problems(table, schema, schema))
     common = table.get("outcomes", [])
@@ -306,10 +301,9 @@ def _sense(definition: Definition) -> Iterator[str]:
         words = [word for every in _dict(readback.table.get("states")).values() for word in _list(every)]
         for word in sorted({word for word in words if words.count(word) > 1}):
             yield f"readback.states names '{word}' twice"
-    try:
-        re.compile(_dict(table.get("number")).get("pattern", ""))
-    except re.error as error:
-        yield f"number.pattern is no regular expression: {error}"
+    number = _dict(table.get("number"))
+    if wrong := trouble(number.get("pattern", ""), number.get("max", NUMBER_MAX)):
+        yield f"number.pattern {wrong}"
 
 
 def _addresses(definition: Definition) -> Iterator[str]:
@@ -393,15 +387,6 @@ def _loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-def _plain(value: Any) -> Any:
-    """TOML's dates as the text they were written in."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def nearest(word: Any, words: Sequence[Any]) -> str:
 def _text(value: str, schema: Mapping[str, Any], at: str) -> Iterator[str]:
     if len(value) < schema.get("minLength", 0):
         yield f"{at} must not be empty"
-    elif "pattern" in schema and not re.search(schema["pattern"], value):
+    elif "pattern" in schema and not _matches(schema["pattern"], value):
         yield f"{at} cannot be {_shown(value)}" + (
             f": it is {schema['description']}" if "description" in schema else ""
         )
@@ -111,14 +111,20 @@ def _table(value: dict[str, Any], schema: Mapping[str, Any], root: Mapping[str, 
     if len(value) < schema.get("minProperties", 0) or len(value) > schema.get("maxProperties", len(value)):
         yield f"{here} must be {schema['description']}"
     for key, one in value.items():
-        if "propertyNames" in schema and not re.search(schema["propertyNames"]["pattern"], key):
-            yield f"{here}: '{key}' cannot be a name; take small letters, digits and _"
+        if "propertyNames" in schema and not _matches(schema["propertyNames"]["pattern"], key):
+            hint = schema["propertyNames"].get("description", "take small letters, digits and _")
+            yield f"{here}: {_shown(key)} cannot be a name; {hint}"
         elif key in known:
             yield from problems(one, known[key], root, _below(at, key))
         elif rest is False:
             yield f"{here} has no key '{key}'" + (nearest(key, list(known)) or f"; there are {', '.join(known)}")
         elif isinstance(rest, dict):
             yield from problems(one, rest, root, _below(at, key))
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """As JSON Schema means it: $ is the end, and not also the place before a line break."""
+    return bool(re.search(re.sub(r"(?<!\\)\$$", r"\\Z", pattern), value))
 
 
 def _chosen(value: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:

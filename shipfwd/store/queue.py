@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from shipfwd.errors import brief
 from shipfwd.models import (
     LOST,
     Attempt,
@@ -287,13 +288,13 @@ class QueueStore(DueStore):
                     _SETTLE,
                     {
                         "state": one.state,
-                        "reason": one.reason,
+                        "reason": brief(one.reason),
                         "kind": one.kind,
                         "next_attempt_at": stamp(one.next_attempt_at) if one.next_attempt_at else None,
                         "in_doubt_since": stamp(one.in_doubt_since) if one.in_doubt_since else None,
                         "confirmed": one.confirmed,
                         "status_sent": one.status_sent,
-                        "remote_id": one.remote_id,
+                        "remote_id": one.remote_id[:200],
                         "now": now,
                         "id": one.shipment_id,
                         "run": run_id,
