@@ -35,6 +35,7 @@ CONNECT_SECONDS, READ_SECONDS = 10, 30
 MAX_ANSWER = 8 * 2**20  # bytes after decompression
 TRIES = 3
 KEEP = 2000  # characters of a body that the journal keeps
+REFERENCES = ("Trace-Id", "x-amzn-RequestId", "X-Request-Id")  # Allegro's, Amazon's, and what most others send
 
 
 class WouldSend(Exception):  # noqa: N818  (not an error: the dry run's answer)
@@ -256,8 +257,8 @@ class Talk:
     ) -> Exchange:
         network, (url, body) = self.channel.network, self._shown(request)
         told = network.redactor.redact(answer[: KEEP * 4])[:KEEP] if answer else ""
-        status = reply.status if reply else None
-        return Exchange(network.clock(), request.method, url, body, status, told, write, note, lost)
+        status, reference = reply.status if reply else None, network.redactor.redact(_reference(reply, write))
+        return Exchange(network.clock(), request.method, url, body, status, told, write, note, lost, reference)
 
     def _shown(self, request: Request) -> tuple[str, str]:
         """The request's URL and body as the journal keeps them; redacted once, however often they are told."""
@@ -311,6 +312,15 @@ def _prepare(request: Request, headers: Mapping[str, str]) -> requests.PreparedR
         prepared.headers["Content-Length"] = str(len(request.body))
     prepared.body = request.body or None
     return prepared
+
+
+def _reference(reply: Reply | None, write: bool) -> str:
+    """What support asks for, of a write or a refusal: "Trace-Id 5ed4773c"; "" where the answer has none."""
+    if reply is not None and (write or reply.status >= 400):
+        for name in REFERENCES:
+            if value := reply.headers.get(name):
+                return f"{name} {value[:100]}"
+    return ""
 
 
 def _read(response: requests.Response) -> Reply:

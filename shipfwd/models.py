@@ -194,7 +194,8 @@ class Reply:
 class Exchange:
     """One request and its answer for the journal and the trace; every text is redacted already.
 
-    lost   a write that may arrive yet and is sent again all the same, since a repeat is harmless.
+    lost        a write that may arrive yet and is sent again all the same, since a repeat is harmless.
+    reference   what the platform's support finds this call by, where its answer names one.
     """
 
     at: datetime
@@ -206,6 +207,7 @@ class Exchange:
     write: bool
     note: str = ""
     lost: bool = False
+    reference: str = ""
 
 
 @dataclass(frozen=True)

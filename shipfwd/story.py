@@ -123,7 +123,9 @@ def _attempt(lines: list[Mapping[str, Any]], title: str, config: Config, most: i
         if not line["method"] or line["outcome"] == "left" and (line["method"], line["url"]) in answered:
             continue
         end = f" → {line['status']}" if line["status"] else "" if line["outcome"] != "left" else " → no answer"
-        note = "" if line["outcome"] in ("answered", "left", "marked as sent", "done") else f" ({line['outcome']})"
+        notes = [] if line["outcome"] in ("answered", "left", "marked as sent", "done") else [line["outcome"]]
+        notes += [line["detail"]] if line["status"] and line["detail"] and line["step"] in ("look", "forward") else []
+        note = f" ({'; '.join(notes)})" if notes else ""
         yield f"    {line['method']} {line['url']}{end}{note}"
         for mark, name in ((">", "request"), ("<", "answer")):
             if text := line[name]:

@@ -336,7 +336,7 @@ def journal_lines(part: Sequence[Claimed], exchanges: Sequence[Exchange]) -> lis
             one.id,
             "forward" if exchange.write else "look",
             LOST if exchange.lost else "no answer" if exchange.status is None else exchange.note or "answered",
-            exchange.note if exchange.status is None else "",
+            exchange.note if exchange.status is None else exchange.reference,
             exchange,
         )
         for one in part

@@ -151,6 +151,19 @@ def test_each_attempt_is_a_sentence_with_its_requests_under_it(shop):
     assert "in full" not in whole
 
 
+def test_a_write_and_a_refusal_keep_what_the_platforms_support_asks_for(shop):
+    orders = list(shop.sim.platform("allegro").seed())
+    shop.add("allegro", "allegro")
+    shop.run("add", orders[0], "620000000000000000000001", "-i", "allegro", "--carrier", "inpost")
+    lines = [line.strip() for line in shop.run("show", "1").out.splitlines() if "/shipments →" in line]
+    assert [(line.split()[0], "→ 201 (Trace-Id 5ed4773c0" in line) for line in lines] == [
+        ("GET", False),
+        ("POST", True),
+    ]
+    shop.run("add", "no-such-order", "620000000000000000000002", "-i", "allegro", "--carrier", "inpost")
+    assert "→ 422 (Trace-Id 5ed4773c0" in shop.run("show", "2").out
+
+
 def test_a_write_without_an_answer_is_shown_as_such(waiting):
     waiting.change(
         "INSERT INTO attempts (shipment_id, run_id, at, step, outcome, method, url, request)"
