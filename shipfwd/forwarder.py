@@ -265,10 +265,6 @@ class Forwarder(Marking):
                 self._settle([(one, verdict)], "look", looks, answered=True)
                 seen = unseen.remembered(platform, seen, [one] if verdict.state == "forwarded" else [])
                 journalled.add(one.id)
-        for one in tuple(going):
-            if (verdict := self._held(one, order)) is not None:
-                going.remove(one)
-                self._settle([(one, verdict)], "look", looks, answered=True)
         bundles: dict[str, list[Claimed]] = {}
         for one in going:
             bundles.setdefault(platform.bundle(one.parcel) if platform.together else str(one.id), []).append(one)
@@ -279,7 +275,13 @@ class Forwarder(Marking):
             if stopped is not None:
                 self._settle([(one, self._after(one, stopped, together)) for one in part], "forward", [], answered=True)
                 continue
-            if (late := self._conflict(part[0], seen, order) or self._held(part[0], order)) is not None:
+            held = {one.id: verdict for one in part if (verdict := self._held(one, order)) is not None}
+            if held:
+                self._settle([(one, held[one.id]) for one in part if one.id in held], "look", looks, answered=True)
+                part = [one for one in part if one.id not in held]
+            if not part:
+                continue
+            if (late := self._conflict(part[0], seen, order)) is not None:
                 self._settle([(one, replace(late, shipment_id=one.id)) for one in part], "forward", [], answered=True)
                 continue
             begun = len(talk.exchanges)
