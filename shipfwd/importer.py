@@ -202,8 +202,7 @@ class Source:
         self.path = None if str(path) == "-" else Path(path)
         self.header: list[str] = []
         self.columns: dict[str, str] = {}
-        self.delimiter = ""
-        self.size, self._ending = 0, ending
+        self.delimiter, self.size, self._ending = "", 0, ending
         self._sheets: Sheets = []
         self._mapping = {_field(field): column for field, column in (mapping or {}).items()}
         self._checker = Checker(zone, now, default_integration, integrations)
@@ -317,10 +316,11 @@ class Source:
         except UsageError as error:
             raise UsageError(f"{self.name}: {error}") from None
         if not _is_enough(columns):
-            what, field = "the order id", "order_id"
-            if field in columns:
-                what, field = "the tracking number or the order status", "tracking_number"
+            number = "the tracking number or the order status", "tracking_number"
+            what, field = number if "order_id" in columns else ("the order id", "order_id")
             say = f"say which it is with --map {field}=COLUMN"
+            if sheets := self.unread:
+                say = f"its sheet {sheets[0]} names one: save that sheet as a CSV UTF-8 file and import it"
             raise UsageError(f"{self.name}: no column is known for {what}; {say} ({_list(header)})")
         if "integration" not in columns and not self._checker.default_integration:
             there = f" (there are: {', '.join(islice(known, 10))})" if (known := self._checker.integrations) else ""

@@ -23,6 +23,7 @@ FIELDS = (
 )  # fmt: skip
 REASON = "shipfwd_reason"  # the column of a rejects file that says why; ignored when that file is imported
 
+UNCALCULATED = "=…"  # a cell whose formula was never calculated, so that nobody knows what stands in it
 NUMBER_MAX = 100  # characters of a tracking number
 TEXT_MAX = 200  # of an order id and other words
 URL_MAX = 1_000
@@ -92,11 +93,18 @@ def _unwrap(text: str) -> str:
     return text[1:].strip() if text.startswith("'") else text
 
 
+def _calculated(text: str, what: str) -> None:
+    if text == UNCALCULATED:
+        mend = "open the file in a spreadsheet program, save it there, and import it again"
+        raise ValueError(f"the {what} is a formula that was never calculated; {mend}")
+
+
 def _text(value: str, what: str, limit: int = TEXT_MAX) -> str:
     """A cell trimmed and unwrapped. Raises ValueError for control characters, broken bytes and excess length."""
     value = value.strip()
     if value.isascii() and value.isprintable() and len(value) <= limit and not value.startswith(("=", "'")):
         return value
+    _calculated(value, what)
     value = _unwrap(value.strip(_EDGES)).strip(_EDGES)
     if len(value) > limit:
         raise ValueError(f"the {what} has {len(value)} characters; at most {limit} are taken")
@@ -120,6 +128,7 @@ def _number(original: str, slug: str) -> str:
 
 def _unusual_number(original: str, slug: str) -> str:
     """`_number` for what is not simply 4 to 100 letters and digits."""
+    _calculated(original, "tracking number")
     text = _unwrap(original[: 2 * NUMBER_MAX])
     number = carriers.normalise(text, slug)
     if len(original) > 2 * NUMBER_MAX or len(number) > NUMBER_MAX:

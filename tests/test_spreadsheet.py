@@ -178,3 +178,69 @@ def test_the_command_takes_it(shop):
 
 def test_the_reader_hangs_on_the_importers_hook():
     assert importer.READERS["xlsx"] is spreadsheet.rows
+
+
+# ---- what is not there, and what is too much -------------------------------------------------------------------
+
+NAMES = ["order_id", "tracking_number", "carrier", "note"]
+
+
+def test_a_formula_that_was_never_calculated_is_told_where_it_matters(read):
+    """openpyxl, like other programs that write files, keeps no value beside a formula."""
+    rows = [
+        ["A-1", NUMBER, "dpd", "=1+1"],
+        ["=B2", NUMBER, "dpd", ""],
+        ["A-3", "=B2", "dpd", ""],
+        ["=A2", "=B2", "=C2"],
+    ]
+    _, found = read(book([NAMES, *rows]))
+    assert found[0].order_id == "A-1"
+    assert [one.line for one in found[1:] if isinstance(one, Reject)] == [3, 4, 5]
+    assert found[1].reason.startswith("the order id is a formula that was never calculated; open the file in a")
+    assert found[2].reason.startswith("the tracking number is a formula that was never calculated")
+
+
+def test_a_workbook_that_begins_with_instructions_names_the_sheet_to_save(read):
+    with pytest.raises(UsageError, match="its sheet Sheet 1 names one: save that sheet as a CSV UTF-8 file and import"):
+        read(book([["How to fill this in"]], [NAMES, ["A-1", NUMBER, "dpd"]]))
+
+
+def rewritten(data: bytes, change) -> bytes:
+    """The same workbook with another first sheet."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            part = old.read(name)
+            new.writestr(name, change(part) if name == "xl/worksheets/sheet1.xml" else part)
+    return out.getvalue()
+
+
+ROW = b"<sheetData>"
+BOMBS = {
+    "a cell of 20 MB": (ROW, ROW + b'<row><c t="inlineStr"><is><t>' + b"x" * 20_000_000 + b"</t></is></c></row>"),
+    "an attribute of 20 MB": (ROW, ROW + b'<row a="' + b"x" * 20_000_000 + b'"></row>'),
+    "1,000,000 cells in a row": (ROW, ROW + b"<row>" + b"<c><v>1</v></c>" * 1_000_000 + b"</row>"),
+    "a row too far down": (b'<row r="2"', b'<row r="99999999999"'),
+    "entities": (b"<worksheet", b'<!DOCTYPE x [<!ENTITY a "aaaa">]><worksheet'),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_sheet_that_is_a_bomb_is_refused_before_it_is_read(read, kind):
+    data = rewritten(book([NAMES, ["A-1", NUMBER, "dpd"]]), lambda part: part.replace(*BOMBS[kind], 1))
+    with pytest.raises(UsageError, match="no list of parcels .*save it as CSV UTF-8"):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    "change", [(b'ref="A1:D2"', b'ref="A1:XFD1048576"'), (b'r="C2"', b'r="XFD2"'), (b'<row r="2"', b'<row r="1048576"')]
+)
+def test_a_sheet_that_claims_to_be_huge_is_read(read, change):
+    _, rows = read(rewritten(book([NAMES, ["A-1", NUMBER, "dpd"]]), lambda part: part.replace(*change)))
+    assert len(rows) == 1
+
+
+def test_parts_that_are_all_in_memory_are_bounded(read, monkeypatch):
+    monkeypatch.setattr(spreadsheet, "OTHER_MAX", 10)
+    with pytest.raises(UsageError, match="it unpacks to more than a list of parcels does"):
+        read(book([NAMES]))
