@@ -245,3 +245,14 @@ def test_one_of_two_ways_in_is_needed_and_the_missing_half_is_named(settings, se
     refused = pytest.raises(UsageError, match=re.escape(said)) if said else nullcontext()
     with refused:
         check_settings(load("shopify"), given, dict.fromkeys(secrets, "env:X"))
+
+
+def test_a_search_that_finds_too_much_says_so_and_takes_none(shopify, stand, monkeypatch):
+    """A name without its # is another order's, too, where the shop's own prefix differs: none is guessed."""
+    monkeypatch.setattr("shipfwd.platforms._shopify.MOST_FOUND", 2)
+    for name in ("#77-A", "#77-B", "#77"):
+        stand.add_order(name)
+    assert send(shopify, "77").code == 1
+    (row,) = shopify.json("status")
+    assert (row["state"], "name the order as Shopify does" in row["reason"]) == ("failed", True)
+    assert stand.numbers("#77") == []

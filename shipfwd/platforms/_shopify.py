@@ -23,7 +23,8 @@ from shipfwd.errors import (
 from shipfwd.models import Reply
 
 # `nodes` of a search are a guess of its index; an order by its id is exact.
-FIND = "query Find($words: String!) { orders(first: 25, query: $words) { nodes { id name } } }"
+MOST_FOUND = 25
+FIND = f"query Find($words: String!) {{ orders(first: {MOST_FOUND}, query: $words) {{ nodes {{ id name }} }} }}"
 STATE = """\
 query State($id: ID!, $after: String) {
   order(id: $id) {

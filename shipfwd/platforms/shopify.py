@@ -176,6 +176,10 @@ class Shopify(Fulfilments):
         nodes = self.rows(self._ask(gql.FIND, {"words": words}), "orders", "nodes")
         named = [(self.text(node, "name"), self.text(node, "id")) for node in nodes]
         exact = [id for name, id in named if name == order]
+        if not exact and len(named) >= gql.MOST_FOUND:
+            raise Rejected(
+                f"a search for '{order}' finds {len(named)} orders, and more; name the order as Shopify does"
+            )
         return exact or [id for name, id in named if name.removeprefix("#") == bare]
 
     def _seen(self, id: str) -> Seen | None:
