@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from shipfwd import models
+from shipfwd import digits, models
 
 _POCZTA = "https://emonitoring.poczta-polska.pl/?numer={}"
 
@@ -209,52 +209,6 @@ def tracking_url(slug: str, number: str) -> str:
     return _PAGES[slug].replace("{}", quote(number, safe=""))
 
 
-# ---- check digits ---------------------------------------------------------------------------------------
-
-
-_UPS_DIGITS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "23456789012345678901234567")
-
-
-def _ups(number: str) -> bool:
-    """UPS 1Z: letters count from A = 2; every second digit doubled; mod 10."""
-    digits = number[2:].translate(_UPS_DIGITS)
-    return (sum(map(int, digits[::2])) + 2 * sum(map(int, digits[1:14:2])) + int(digits[15])) % 10 == 0
-
-
-def _s10(number: str) -> bool:
-    """UPU S10: two letters, eight digits and a check digit, country; weights mod 11."""
-    total = sum(int(c) * w for c, w in zip(number[2:10], (8, 6, 4, 2, 3, 5, 9, 7), strict=True))
-    return number[10] == "50987654321"[total % 11]
-
-
-def _gs1(number: str) -> bool:
-    """GS1 (SSCC, IMpb): weights 3 and 1 from the right; mod 10. Leading zeros change nothing."""
-    return (sum(map(int, number[::-2])) + 3 * sum(map(int, number[-2::-2]))) % 10 == 0
-
-
-def _mod7(number: str) -> bool:
-    """DHL Express: the last digit is the rest of the others by 7."""
-    return int(number[:-1]) % 7 == int(number[-1])
-
-
-def _fedex(number: str) -> bool:
-    """FedEx, 12 digits: weights 3, 1, 7; mod 11, mod 10."""
-    return sum(int(c) * w for c, w in zip(number[:11], (3, 1, 7) * 4, strict=False)) % 11 % 10 == int(number[11])
-
-
-def _fedex_ground(number: str) -> bool:
-    """FedEx Ground: GS1 over the last 15 digits."""
-    return _gs1(number[-15:])
-
-
-def _mod37(number: str) -> bool:
-    """DPD group: ISO 7064 MOD 37,36."""
-    rest = 36
-    for c in number[:-1]:
-        rest = ((rest + int(c, 36)) % 36 or 36) * 2 % 37
-    return (rest + int(number[-1], 36)) % 36 == 1
-
-
 # ---- shapes ---------------------------------------------------------------------------------------------
 
 
@@ -265,14 +219,14 @@ _SHAPES: dict[str, tuple[tuple[str, str, str, _Check], ...]] = {
     "inpost": ((r"[1-9]\d{23}", "sure", "24 digits", None), (r"0\d{23}", "likely", "24 digits", None)),
     "dpd": (
         (r"\d{13}[A-Z]", "sure", "13 digits and a letter", None),
-        (r"\d{14}[A-Z]", "sure", "14 digits and a check letter", _mod37),
-        (r"\d{14}\d", "likely", "14 digits and a check digit", _mod37),
-        (r"\d{27}[0-9A-Z]", "sure", "27 digits and a check character", _mod37),
+        (r"\d{14}[A-Z]", "sure", "14 digits and a check letter", digits.mod37),
+        (r"\d{14}\d", "likely", "14 digits and a check digit", digits.mod37),
+        (r"\d{27}[0-9A-Z]", "sure", "27 digits and a check character", digits.mod37),
         (r"\d{13,14}", "likely", "13 or 14 digits", None),
     ),
     "dhl": (
         (r"JJD[0-9A-Z]{10,22}|JVGL[0-9A-Z]{9,20}", "sure", "JJD or JVGL and digits", None),
-        (r"00340\d{15}", "sure", "20 digits from 00340", _gs1),
+        (r"00340\d{15}", "sure", "20 digits from 00340", digits.gs1),
         (r"3S[0-9A-Z]{8,20}|000\d{18}|000\d{21}", "likely", "3S or 000 and digits", None),
         (r"\d{10,12}", "likely", "10 to 12 digits", None),
     ),
@@ -281,24 +235,24 @@ _SHAPES: dict[str, tuple[tuple[str, str, str, _Check], ...]] = {
         (r"\d{10,12}|\d{14}|\d{20}", "likely", "10, 11, 12, 14 or 20 digits", None),
     ),
     "ups": (
-        (r"1Z[0-9A-Z]{15}\d", "sure", "1Z and 16 characters", _ups),
+        (r"1Z[0-9A-Z]{15}\d", "sure", "1Z and 16 characters", digits.ups),
         (r"[TH]\d{10}|\d{9}|\d{26}", "likely", "T or H and 10 digits, or 9 or 26 digits", None),
     ),
     "fedex": (
-        (r"\d{12}", "likely", "12 digits", _fedex),
-        (r"96\d{20}", "sure", "22 digits from 96", _fedex_ground),
-        (r"\d{15}", "likely", "15 digits", _fedex_ground),
+        (r"\d{12}", "likely", "12 digits", digits.fedex),
+        (r"96\d{20}", "sure", "22 digits from 96", digits.fedex_ground),
+        (r"\d{15}", "likely", "15 digits", digits.fedex_ground),
         (r"\d{13}|\d{20}|\d{34}", "likely", "13, 20 or 34 digits", None),
     ),
     "poczta-polska": (
-        (r"00\d5900773\d{10}|005900773\d{11}", "sure", "20 digits with 5900773", _gs1),
-        (r"00\d{18}", "likely", "20 digits from 00", _gs1),
+        (r"00\d5900773\d{10}|005900773\d{11}", "sure", "20 digits with 5900773", digits.gs1),
+        (r"00\d{18}", "likely", "20 digits from 00", digits.gs1),
         (r"PX\d{10}", "likely", "PX and 10 digits", None),
     ),
     "pocztex": (
         (r"PX\d{10}", "sure", "PX and 10 digits", None),
-        (r"00\d{18}", "likely", "20 digits from 00", _gs1),
-        (r"[A-Z]{2}\d{9}PL", "likely", "2 letters, 9 digits and PL", _s10),
+        (r"00\d{18}", "likely", "20 digits from 00", digits.gs1),
+        (r"[A-Z]{2}\d{9}PL", "likely", "2 letters, 9 digits and PL", digits.s10),
     ),
     "orlen": ((r"\d{13}", "likely", "13 digits", None),),
     "packeta": ((r"Z\d{10}", "sure", "Z and 10 digits", None),),
@@ -307,13 +261,13 @@ _SHAPES: dict[str, tuple[tuple[str, str, str, _Check], ...]] = {
         (r"AD[0-9A-Z]{8}|AD[0-9A-Z]{15}", "sure", "AD and 8 or 15 characters", None),
     ),
     "dhl-express": (
-        (r"\d{10}", "likely", "10 digits", _mod7),
+        (r"\d{10}", "likely", "10 digits", digits.mod7),
         (r"JJD[0-9A-Z]{10,22}|JD\d{16,20}", "likely", "JD or JJD and digits", None),
     ),
     "usps": (
         (r"(?:420\d{5}(?:\d{4})?)?9[1-5]\d{20}(?:\d{4})?", "likely", "22 digits from 91 to 95", None),
-        (r"[A-Z]{2}\d{9}US", "sure", "2 letters, 9 digits and US", _s10),
-        (r"\d{20}", "likely", "20 digits", _gs1),
+        (r"[A-Z]{2}\d{9}US", "sure", "2 letters, 9 digits and US", digits.s10),
+        (r"\d{20}", "likely", "20 digits", digits.gs1),
     ),
 }  # fmt: skip
 
@@ -337,8 +291,21 @@ def _shapes(slug: str) -> tuple[tuple[Callable[[str], object], str, str, _Check]
     found = list(_SHAPES.get(slug, ()))
     for country, post in _S10_POSTS.items():
         if post == slug:
-            found.append((rf"[A-Z]{{2}}\d{{9}}{country}", "sure", f"2 letters, 9 digits and {country}", _s10))
+            found.append((rf"[A-Z]{{2}}\d{{9}}{country}", "sure", f"2 letters, 9 digits and {country}", digits.s10))
     return tuple((re.compile(pattern, re.ASCII).fullmatch, sure, words, check) for pattern, sure, words, check in found)
+
+
+@cache
+def usual(slug: str) -> Callable[[str], object]:
+    """A full match for the carrier's numbers that surely have no `damage` and no `warnings` and are normalised.
+
+    Most numbers of a file are told by this one look. A check digit takes another.
+    """
+    shapes = "|".join(pattern for pattern, _, _, check in _SHAPES.get(slug, ()) if not check)
+    if slug not in _SHAPED:
+        shapes = "[0-9A-Z]{4,100}"
+    digit, cut_off, poczta = r"(?=[A-Z]*\d)", r"(?!.{15}0{5,}\Z)", r"(?!\d{17,19}\Z)"
+    return re.compile(f"{digit}{cut_off}{poczta}(?:{shapes or '(?!)'})", re.ASCII).fullmatch
 
 
 def normalise(number: str, slug: str = "") -> str:
@@ -413,7 +380,7 @@ def damage(number: str, slug: str) -> str:
     elif number.isdecimal() and number.isascii():
         # 5900773 is Poczta Polska's company part; it stands behind "00" and one more digit.
         is_poczta = slug in ("poczta-polska", "pocztex")
-        if 17 <= len(number) <= 19 and is_poczta + ("5900773" in number[:9]) + _gs1(number) >= 2:
+        if 17 <= len(number) <= 19 and is_poczta + ("5900773" in number[:9]) + digits.gs1(number) >= 2:
             return f"Poczta Polska's numbers have 20 digits from 00; the leading zeros of {number} are lost"
     elif slug == "dpd" and re.fullmatch(r"\d{6,12}[A-Z]", number):
         return f"DPD's numbers have 13 digits and a letter; the leading zeros of {number} are lost"

@@ -17,17 +17,16 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, islice
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
 from shipfwd import carriers, readers, spreadsheet
 from shipfwd.errors import ConfigError, UsageError
-from shipfwd.rows import FIELDS, REASON, Checker, Reject, Row, make_row, read_created_at, show
+from shipfwd.rows import FIELDS, REASON, Checker, Plain, Reject, Row, make_row, read_created_at, show
 
 __all__ = ["FIELDS", "FORMATS", "READERS", "Reject", "Row", "Source", "make_row", "read_created_at"]
 
@@ -194,7 +193,7 @@ class Source:
         default_integration: str = "",
         file_format: str = "",
         mapping: Mapping[str, str] | None = None,
-        integrations: Collection[str] | None = None,
+        integrations: Mapping[str, int] | None = None,
         stdin: BinaryIO | None = None,
         ending: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -222,7 +221,7 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Row | Reject]:
+    def __iter__(self) -> Iterator[Row | Plain | Reject]:
         return self._items
 
     def close(self) -> None:
@@ -254,7 +253,7 @@ class Source:
         self.format = self._format(file_format, head, sample)
         self._bytes = readers.Chain(head, self._file, self.name, self._ending)
         raw = io.BufferedReader(self._bytes, readers.CHUNK)
-        self._items: Iterator[Row | Reject]
+        self._items: Iterator[Row | Plain | Reject]
         if self.format in READERS:  # read to its end before its first row
             self._items = self._table(READERS[self.format](raw, self._sheets))
             return
@@ -331,7 +330,7 @@ class Source:
 
     def _table(
         self, rows: Iterator[readers.Cells | Reject], lines: readers.Lines | None = None
-    ) -> Iterator[Row | Reject]:
+    ) -> Iterator[Row | Plain | Reject]:
         """Find the header among the first rows (templates put titles above it), then hand out the rest."""
         top: readers.Cells | None = None
         rest: list[readers.Cells | Reject] = []
@@ -354,33 +353,9 @@ class Source:
         by_place = bool(self._mapping) and all(column.startswith("#") for column in self._mapping.values())
         if by_place and header[0] != "#1" and not _known(header, {}):  # no header at all
             header, rest = [f"#{number}" for number in range(1, len(header) + 1)], [top, *rest]
-        return self._rows(chain(rest, rows), self._settle(header), len(header))
+        return self._checker.rows(chain(rest, rows), self._settle(header), len(header))
 
-    def _rows(
-        self, rows: Iterable[readers.Cells | Reject], columns: Mapping[str, int], width: int
-    ) -> Iterator[Row | Reject]:
-        # A cell "" is put behind every row, at -1, for the fields that have no column.
-        pick = itemgetter(*(columns.get(field, -1) for field in (*FIELDS, "carrier_name")))
-        check = self._checker.row
-        for row in rows:
-            if isinstance(row, Reject):
-                yield row
-                continue
-            line, cells = row
-            if len(cells) != width:
-                if any(cells[width:]):
-                    yield Reject(line, f"the row has {len(cells)} cells and the header {width}", cells)
-                    continue
-                cells = cells[:width] + [""] * (width - len(cells))
-            cells.append("")
-            try:
-                yield check(line, *pick(cells))
-            except ValueError as error:
-                cells.pop()
-                if any(cell.strip() for cell in cells):
-                    yield Reject(line, str(error), cells)
-
-    def _records(self, values: Iterator[readers.Value | Reject]) -> Iterator[Row | Reject]:
+    def _records(self, values: Iterator[readers.Value | Reject]) -> Iterator[Row | Plain | Reject]:
         """Columns are the keys of the first hundred records, since a key without a value is often left out."""
         first = list(islice(values, 100))
         keys = dict.fromkeys(k for v in first if not isinstance(v, Reject) and isinstance(v[1], dict) for k in v[1])
@@ -388,7 +363,9 @@ class Source:
             self._settle(list(keys)[:COLUMNS_MAX])
         return self._objects(chain(first, values), keys)
 
-    def _objects(self, values: Iterable[readers.Value | Reject], keys: dict[str, None]) -> Iterator[Row | Reject]:
+    def _objects(
+        self, values: Iterable[readers.Value | Reject], keys: dict[str, None]
+    ) -> Iterator[Row | Plain | Reject]:
         names = [self.columns.get(field) for field in (*FIELDS, "carrier_name")]
         for value in values:
             if isinstance(value, Reject):

@@ -15,6 +15,7 @@ import re
 import select
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -25,6 +26,7 @@ ROW_MAX = 131_000  # characters of a CSV row; below csv.field_size_limit(), so t
 LINES_MAX = 100  # of a CSV row; a quote that stays open longer was never meant as one
 RECORD_MAX = 1_000_000  # characters of a JSON value
 CHUNK = 65_536  # also how much is looked at to tell encoding, format and delimiter
+AT_ONCE = 8_192  # characters of CSV rows that are tried as plain ones
 
 Cells = tuple[int, list[str]]  # physical line, cells of the row that starts there
 
@@ -113,23 +115,47 @@ class Lines:
 
     width   cells of the header, once it is known.
     number  of the last line before this row.
+    ended   all lines have been read.
     odd     the lines of this row ended with the file, or hold a NUL byte.
     """
 
     def __init__(self, text: IO[str]) -> None:
-        self.text, self.width, self.number, self.odd = text, 0, 0, False
+        self.text, self.width, self.number = text, 0, 0
+        self.ended = self.odd = False
         self.taken: list[str] = []
         self._again: list[str] = []
 
+    def plain(self, delimiter: str) -> list[list[str]]:
+        """The next rows, if each of them is one line with nothing odd in it; [] if they need a closer look."""
+        if self._again:
+            return []
+        block = self.text.read(AT_ONCE) + self.text.readline(ROW_MAX + 1)
+        self.ended = not block
+        if len(block) <= ROW_MAX and "\0" not in block and block.count("\r") == block.count("\r\n"):
+            lines = block.split("\n")
+            if lines[-1]:
+                lines.append("")  # a row more, if no quote is open before it
+            with suppress(csv.Error):
+                rows = list(csv.reader(lines, delimiter=delimiter))
+                if len(rows) == len(lines):
+                    self.number += len(rows) - 1
+                    return rows[:-1]
+        self._again = list(io.StringIO(block, newline=""))[::-1]
+        return []
+
     def feed(self) -> Iterator[str]:
-        while line := self._again.pop() if self._again else self.text.readline(ROW_MAX + 1):
+        """Line by line what `plain` left, and more where a row goes on behind that."""
+        while self._again or self.taken:
+            line = self._again.pop() if self._again else self.text.readline(ROW_MAX + 1)
+            if not line:
+                self.odd = True
+                return
             self.taken.append(line)
             if len(line) > ROW_MAX or len(self.taken) > LINES_MAX:
                 raise _RowTooLong
             if "\0" in line:
                 self.odd = True
             yield line
-        self.odd = True
 
     def forget(self) -> None:
         """This row is done."""
@@ -153,7 +179,11 @@ _OPEN_QUOTE = "a quote opens in this row and does not close in it"
 
 def csv_rows(lines: Lines, delimiter: str) -> Iterator[Cells | Reject]:
     """(line, cells) of each row. A quote that never closes costs the row that it stands in, not the file."""
-    while True:
+    while not lines.ended:
+        while rows := lines.plain(delimiter):
+            for line, cells in enumerate(rows, lines.number + 1 - len(rows)):
+                if any(cells):
+                    yield line, cells
         reason = ""
         try:
             for cells in csv.reader(lines.feed(), delimiter=delimiter):
@@ -170,7 +200,7 @@ def csv_rows(lines: Lines, delimiter: str) -> Iterator[Cells | Reject]:
         except (_RowTooLong, csv.Error):
             reason = _OPEN_QUOTE if len(lines.taken) > 1 else f"the row is longer than {ROW_MAX} characters"
         if not reason:
-            return
+            continue
         first = lines.give_back()[:ROW_MAX]
         yield Reject(lines.number + 1, reason, next(csv.reader([first], delimiter=delimiter, quoting=csv.QUOTE_NONE)))
         lines.forget()

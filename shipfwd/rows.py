@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import NamedTuple
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from shipfwd import carriers, models
@@ -30,36 +31,51 @@ URL_MAX = 1_000
 _CACHE_MAX = 10_000
 
 _OTHER_CARRIER = frozenset(("", "other", "othercarrier", "otro", "andere", "sonstige", "inny", "inne", "custom"))
+_PLAIN_ID = re.compile(r"[0-9A-Za-z#/._-]{1,200}").fullmatch  # an order id with nothing to trim, unwrap or refuse
 _EDGES = " \t\r\n\f\v\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\ufeff"
 _WEB_ADDRESS = re.compile(r"https?://[^\s/]+(?:/\S*)?$", re.IGNORECASE)
 _NO_NUMBER = frozenset("-\u2010\u2011\u2012\u2013\u2014\u2212")
 
 
 class Row(NamedTuple):
-    """One good row.
+    """One good row, in the order in which the store takes it.
 
+    integration_id     0 where nobody said which integrations there are.
     line               of the file: physical line where it starts (header = 1); JSON array: number of the record.
+    tracking_key       as it is compared; "" when the row only tells a status, and so are the next two.
     carrier            our slug, or a word we do not know; "" when none is given.
-    tracking_number    normalised; "" when the row only tells a status.
-    tracking_original  as it stood in the file.
-    created_at         UTC; None = the file has none.
-    warnings           what looks wrong but is taken as it is.
+    status_key         the status as it is compared.
+    created_at         RFC 3339 in UTC; "" = the file has none.
+    tracking_number    as it is sent; tracking_original as it stood in the file.
+    quantity           0 = the file has none.
+    warnings           what looks wrong but is taken as it is; only people are told.
     Why no dataclass: a frozen one takes five times as long to build, a second per million rows.
     """
 
+    integration_id: int
     line: int
-    integration: str
     order_id: str
+    tracking_key: str
     carrier: str
+    order_status: str
+    status_key: str
+    created_at: str
     tracking_number: str
     tracking_original: str
-    order_status: str
-    created_at: datetime | None
-    tracking_url: str
-    item_id: str
-    sku: str
-    quantity: int | None
+    tracking_url: str = ""
+    item_id: str = ""
+    sku: str = ""
+    quantity: int = 0
     warnings: tuple[str, ...] = ()
+
+
+# What most rows of a large file are: they say no more than a Row's first eight, and their number is written as it is
+# compared. A bare tuple, because SQLite's module takes half again as long for any other kind.
+Plain = tuple[int, int, str, str, str, str, str, str]
+
+
+def whole(row: Row | Plain) -> Row:
+    return row if isinstance(row, Row) else Row(*row, row[3], row[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +164,10 @@ def _unusual_number(original: str, slug: str) -> str:
     return number
 
 
-def _quantity(text: str) -> int | None:
-    """A count from 1, also as a spreadsheet's "2,00"; None when empty."""
+def _quantity(text: str) -> int:
+    """A count from 1, also as a spreadsheet's "2,00"; 0 when empty."""
     if not (text := text.strip()):
-        return None
+        return 0
     found = re.fullmatch(r"(\d{1,7})(?:[.,]0+)?", text, re.ASCII)
     if not found or not int(found[1]):
         raise ValueError(f"the quantity {show(text)} is not a whole number from 1")
@@ -228,45 +244,56 @@ def read_created_at(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     return now.astimezone(UTC)
 
 
+_WORDS = ("integration", "carrier", "carrier_name", "order_status")
+_MORE = ("tracking_url", "item_id", "sku")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class _Words(NamedTuple):
+    """What a row says in words that come again and again: who sold it, who carries it, how it stands."""
+
+    integration_id: int
+    carrier: str
+    status: str
+    status_key: str
+    usual: Callable[[str], object]  # `carriers.usual` of this carrier
+
+
 class Checker:
-    """Makes rows of cells; holds what is the same for all of them and remembers the words they repeat."""
+    """Makes rows of cells; holds what is the same for all of them and remembers the words they repeat.
+
+    integrations   name → id, those there are; None: any.
+    """
 
     def __init__(
-        self, zone: ZoneInfo, now: datetime, default_integration: str, integrations: Collection[str] | None = None
+        self, zone: ZoneInfo, now: datetime, default_integration: str, integrations: Mapping[str, int] | None = None
     ) -> None:
         self.zone, self.now, self.default_integration = zone, now, default_integration
-        self.integrations = integrations  # the names there are; None: any
-        self._slugs: dict[tuple[str, str], str] = {}
-        self._words: dict[str, str] = {}
-        self._times: dict[str, datetime] = {}
+        self.integrations = integrations
+        self._words: dict[tuple[str, ...], _Words] = {}
+        self._plain: dict[tuple[str, ...], _Words] = {}  # by the cells of a row that says nothing else
+        self._times: dict[str, str] = {"": ""}
 
-    def _word(self, word: str, what: str) -> str:
-        """`_text` for words that come again and again."""
-        known = self._words.get(word)
-        if known is None:
-            known = _text(word, what)
-            if len(self._words) < _CACHE_MAX:
-                self._words[word] = known
-        return known
+    def _read_words(self, integration: str, carrier: str, carrier_name: str, status: str) -> _Words:
+        name = _text(integration, "integration") or self.default_integration
+        if not name:
+            raise ValueError("no integration: neither a column nor -i names one")
+        if self.integrations is not None and name not in self.integrations:
+            near = difflib.get_close_matches(name, self.integrations, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "see: shipfwd integration list"
+            raise ValueError(f"no integration is called {show(name)}; {hint}")
+        named = _text(carrier, "carrier", NUMBER_MAX)
+        if carrier_name and carriers.letters(named) in _OTHER_CARRIER:
+            named = _text(carrier_name, "carrier name", NUMBER_MAX)
+        slug, told = carriers.fold(named), _text(status, "order status")
+        return _Words((self.integrations or {}).get(name, 0), slug, told, models.fold(told), carriers.usual(slug))
 
-    def _carrier(self, word: str, other: str) -> str:
-        slug = self._slugs.get((word, other))
-        if slug is None:
-            named = _text(word, "carrier", NUMBER_MAX)
-            if other and carriers.letters(named) in _OTHER_CARRIER:
-                named = _text(other, "carrier name", NUMBER_MAX)
-            slug = carriers.fold(named)
-            if len(self._slugs) < _CACHE_MAX:
-                self._slugs[word, other] = slug
-        return slug
-
-    def _created_at(self, text: str) -> datetime:
+    def _created_at(self, text: str) -> str:
         moment = self._times.get(text)
         if moment is None:
-            moment = read_created_at(text, self.zone, self.now)
-            if len(self._times) >= _CACHE_MAX:
-                self._times.clear()
-            self._times[text] = moment
+            moment = "" if text.isspace() else models.stamp(read_created_at(text, self.zone, self.now))
+            _remember(self._times, text, moment)
         return moment
 
     def row(
@@ -277,21 +304,17 @@ class Checker:
         order_id = _text(order_id, "order id")
         if not order_id:
             raise ValueError("no order id: the order column is empty here")
-        integration = self._word(integration, "integration") or self.default_integration
-        if not integration:
-            raise ValueError("no integration: neither a column nor -i names one")
-        if self.integrations is not None and integration not in self.integrations:
-            near = difflib.get_close_matches(integration, self.integrations, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "see: shipfwd integration list"
-            raise ValueError(f"no integration is called {show(integration)}; {hint}")
-        carrier = self._carrier(carrier, carrier_name)
+        cells = (integration, carrier, carrier_name, status)
+        words = self._words.get(cells)
+        if words is None:
+            words = self._read_words(*cells)
+            _remember(self._words, cells, words)
         said: list[str] = []
         original = number.strip()
-        number = _number(original, carrier) if original else ""
+        number = _number(original, words.carrier) if original else ""
         if number:
-            said = carriers.warnings(number, carrier)
-        status = self._word(status, "order status")
-        if not number and not status:
+            said = carriers.warnings(number, words.carrier)
+        elif not words.status:
             raise ValueError("neither a tracking number nor an order status")
         url = url and url.strip()
         if url and not (_WEB_ADDRESS.match(url) and url.isprintable() and len(url) <= URL_MAX):
@@ -302,15 +325,61 @@ class Checker:
         if "E+" in order_id and re.fullmatch(r"\d[.,]?\d*E\+\d+", order_id):
             said.append(f"the order id {show(order_id)} looks like a number that a spreadsheet shortened")
         return Row(
-            line, integration, order_id, carrier, number, original if number else "", status,
-            self._created_at(created_at) if created_at and not created_at.isspace() else None,
-            url, item_id, sku, _quantity(quantity) if item_id or sku else None, tuple(said) if said else (),
+            words.integration_id, line, order_id, models.tracking_key(number) if number else "", words.carrier,
+            words.status, words.status_key, self._created_at(created_at), number, original if number else "",
+            url, item_id, sku, _quantity(quantity) if item_id or sku else 0, tuple(said) if said else (),
         )  # fmt: skip
+
+    def rows(
+        self, records: Iterable[tuple[int, list[str]] | Reject], columns: Mapping[str, int], width: int
+    ) -> Iterator[Row | Plain | Reject]:
+        """Rows of a table's lines and cells. What `row` would find nothing odd in, one look at each cell tells."""
+        # A cell "" is put behind every row, at -1, for the fields that have no column.
+        pick = itemgetter(*(columns.get(field, -1) for field in (*FIELDS, "carrier_name")))
+        own = itemgetter(*(columns.get(field, -1) for field in ("order_id", "tracking_number", "created_at")))
+        worded = itemgetter(*(columns.get(field, -1) for field in _WORDS))
+        more = [columns[field] for field in _MORE if field in columns]
+        common = itemgetter(-1, *(columns[field] for field in (*_WORDS, *_MORE) if field in columns))
+        plain, times = self._plain.get, self._times.get
+        for record in records:
+            if isinstance(record, Reject):
+                yield record
+                continue
+            line, cells = record
+            if len(cells) != width:
+                if any(cells[width:]):
+                    yield Reject(line, f"the row has {len(cells)} cells and the header {width}", cells)
+                    continue
+                cells = cells[:width] + [""] * (width - len(cells))
+            cells.append("")
+            try:
+                said = common(cells)
+                if words := plain(said):
+                    order, number, moment = own(cells)
+                    one, carrier, status, key, usual = words
+                    if usual(number) and _PLAIN_ID(order):
+                        moment = times(moment) or self._created_at(moment)
+                        yield one, line, order, number, carrier, status, key, moment
+                        continue
+                yield self.row(line, *pick(cells))
+                if not words and not any(cells[place] for place in more):
+                    _remember(self._plain, said, self._words[worded(cells)])
+            except ValueError as error:
+                cells.pop()
+                if any(cell.strip() for cell in cells):
+                    yield Reject(line, str(error), cells)
+
+
+def _remember(memo: dict[_K, _V], key: _K, value: _V) -> None:
+    if len(memo) >= _CACHE_MAX:
+        memo.clear()
+    memo[key] = value
 
 
 def make_row(
-    values: Mapping[str, str], *, line: int = 0, zone: ZoneInfo, now: datetime, default_integration: str = ""
-) -> Row:
+    values: Mapping[str, str], *, line: int = 0, zone: ZoneInfo, now: datetime, default_integration: str = "",
+    integrations: Mapping[str, int] | None = None,
+) -> Row:  # fmt: skip
     """A Row of values by field name (FIELDS), checked as an imported one is. Raises ValueError with a sentence."""
     cells = (values.get(field, "") for field in (*FIELDS, "carrier_name"))
-    return Checker(zone, now, default_integration).row(line, *cells)
+    return Checker(zone, now, default_integration, integrations).row(line, *cells)

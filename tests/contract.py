@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import responses
+from support import row
 
-from shipfwd import carriers, platforms, sweeper
+from shipfwd import platforms, sweeper
 from shipfwd.assembly import Assembly
 from shipfwd.corrector import correct
 from shipfwd.errors import ShipfwdError
@@ -22,7 +23,6 @@ from shipfwd.files import locks_folder
 from shipfwd.models import Integration, Settlement, parse_stamp
 from shipfwd.prover import prove, verify
 from shipfwd.redactor import Redactor
-from shipfwd.rows import Row
 from shipfwd.runs import Run
 from shipfwd.store import Store, create, opened
 from shipfwd.vault import Vault
@@ -223,22 +223,19 @@ class Stage:
                 one = {**self.data["shipment"], **extra}
                 for item in one.get("items") or [{}]:
                     rows.append(
-                        Row(
-                            1,
-                            "main",
+                        row(
                             one["order_id"],
-                            carriers.fold(one.get("carrier", "")),
                             one["tracking_number"],
-                            one["tracking_number"],
-                            "",
-                            parse_stamp(one["created_at"]),
-                            one.get("tracking_url", ""),
-                            item.get("item_id", ""),
-                            item.get("sku", ""),
-                            item.get("quantity"),
-                        )  # fmt: skip
+                            integration_id=self.integration.id,
+                            carrier=one.get("carrier", ""),
+                            created_at=parse_stamp(one["created_at"]),
+                            url=one.get("tracking_url", ""),
+                            item_id=item.get("item_id", ""),
+                            sku=item.get("sku", ""),
+                            quantity=item.get("quantity"),
+                        )
                     )
-            intake.put((self.integration.id, row) for row in rows)
+            intake.put(rows)
             before = self.store.newest_id()
             intake.group()
             intake.merge()

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from shipfwd import carriers
-from shipfwd.models import Integration, normalise
+from shipfwd.models import Integration, fold, normalise, stamp, tracking_key
 from shipfwd.rows import Row
 from shipfwd.store import Store, opened
 
@@ -36,11 +36,12 @@ class Clock:
 
 def row(order: str, number: str = "", **more: Any) -> Row:
     """A row as the importer makes it."""
-    given = {"integration": "shop", "carrier": "dpd", "status": "", "created_at": None, "url": "", **more}
+    given = {"integration_id": 0, "carrier": "dpd", "status": "", "created_at": None, "url": "", **more}
     return Row(
-        given.get("line", 1), given["integration"], order, carriers.fold(given["carrier"]), normalise(number), number,
-        given["status"], given["created_at"], given["url"], given.get("item_id", ""), given.get("sku", ""),
-        given.get("quantity"),
+        given["integration_id"], given.get("line", 1), order, tracking_key(number), carriers.fold(given["carrier"]),
+        given["status"].strip(), fold(given["status"]), stamp(given["created_at"]) if given["created_at"] else "",
+        normalise(number), number, given["url"], given.get("item_id", ""), given.get("sku", ""),
+        given.get("quantity") or 0,
     )  # fmt: skip
 
 
@@ -60,7 +61,7 @@ class Filled:
         """Bring rows in; the ids of the new shipments."""
         before = self.store.newest_id()
         intake = self.store.intake(self.store.begin_run("import") if run is None else run)
-        intake.put((integration.id, one) for one in rows)
+        intake.put(one._replace(integration_id=integration.id) for one in rows)
         intake.group()
         self.arrived = intake.merge()
         return list(range(before + 1, self.store.newest_id() + 1))

@@ -69,9 +69,9 @@ class Patient:
             "created_at": stamp(NOW - ago),
             **cells,
         }
-        row = make_row(cells, zone=UTC, now=NOW, default_integration=one.name)
+        row = make_row(cells, zone=UTC, now=NOW, default_integration=one.name, integrations={one.name: one.id})
         intake = self.store.intake(self.store.begin_run("import"))
-        intake.put([(one.id, row)])
+        intake.put([row])
         intake.group()
         intake.merge()
 

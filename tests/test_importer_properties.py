@@ -8,15 +8,18 @@ import json
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shipfwd import carriers, models
+from shipfwd import carriers, models, readers
 from shipfwd.errors import ShipfwdError
 from shipfwd.importer import FIELDS, FORMATS, Reject, Row, Source, make_row, read_created_at
 from shipfwd.rejects import Rejects
+from shipfwd.rows import Checker, whole
 
 WARSAW = ZoneInfo("Europe/Warsaw")
+INPOST = "620022696408430119458408"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 calm = settings(
@@ -30,20 +33,20 @@ calm = settings(
 
 def read(data: bytes, **options):
     source = Source("-", zone=WARSAW, now=NOW, default_integration="shop", stdin=io.BytesIO(data), **options)
-    return source, list(source)
+    return source, [item if isinstance(item, Reject) else whole(item) for item in source]
 
 
 def is_sound(item) -> bool:
     if isinstance(item, Reject):
         return item.line >= 1 and item.reason.isprintable() and len(item.reason) < 500
     return (
-        bool(item.order_id and item.integration)
+        bool(item.order_id)
         and bool(item.tracking_number or item.order_status)
-        and all(isinstance(value, str) for value in item[1:7])
+        and all(isinstance(value, str) for value in item[2:13])
         and item.tracking_number.isascii()
         and len(item.tracking_number) <= 100
-        and (item.created_at is None or item.created_at <= NOW)
-        and bool(json.dumps(item[1:7], ensure_ascii=False).encode())  # no half characters
+        and item.created_at <= models.stamp(NOW)
+        and bool(json.dumps(item[2:13], ensure_ascii=False).encode())  # no half characters
     )
 
 
@@ -248,3 +251,102 @@ def test_any_date_text_gives_a_moment_until_now_or_a_sentence(text):
         found, said = NOW, str(error)
     assert found <= NOW
     assert said.startswith("'")
+
+
+# ---- the short ways of a large file ---------------------------------------------------------------------
+
+
+def rows_of(text: str, delimiter: str = ","):
+    return list(readers.csv_rows(readers.Lines(io.StringIO(text, newline="")), delimiter))
+
+
+@calm
+@given(
+    st.lists(st.sampled_from(["a", ",", "\n", "\r\n", "\r", '"', '""', "\0", " ", "ż", "\x85", "\u2028"]), max_size=40)
+)
+def test_lines_read_many_at_once_are_the_rows_that_they_are_one_by_one(parts):
+    text = "".join(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers.Lines, "plain", left_to_be_looked_at)
+        one_by_one = rows_of(text)
+    assert rows_of(text) == one_by_one
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "AT_ONCE", 3)  # blocks that end anywhere
+        assert rows_of(text) == one_by_one
+
+
+def left_to_be_looked_at(lines, delimiter):
+    if not lines._again:
+        lines._again = [line for line in (lines.text.readline(),) if line]
+        lines.ended = not lines._again
+    return []
+
+
+CELLS = {
+    "order_id": ["A-1", "101", "2026/1", " A-1", "ł", "", "=1", "'1", "a b", "1.23457E+12", "x" * 201],
+    "tracking_number": [
+        INPOST, f" {INPOST}", "6200 2269 6408 4301 1945 8408", "1Z999AA10123456784", "1Z999AA10123456785", "jd0146000",
+        "620022696408430000000000", "6.2E+23", "0000123456789U", "123456789U", "59007730000000000", "ABCDEFGH", "-", "",
+        "NO-1-2345", "12", "6200,6201", "00159007738888888888",
+    ],
+    "carrier": ["inpost", "InPost", "ups", "dpd", "poczta-polska", "gls", "nobody", "other", ""],
+    "carrier_name": ["", "DHL"],
+    "order_status": ["", "New", " new ", "N\tw"],
+    "created_at": ["", " ", "2026-11-23", "2026-11-23T08:30:00Z", "soon", "2026-11-24"],
+    "tracking_url": ["", " ", "https://t.test/1", "nowhere"],
+    "item_id": ["", "L1"],
+    "quantity": ["", "2", "x"],
+}  # fmt: skip
+tables = st.lists(st.sampled_from(list(CELLS)), min_size=1, unique=True).flatmap(
+    lambda header: st.tuples(
+        st.just(header), st.lists(st.tuples(*(st.sampled_from(CELLS[field]) for field in header)), max_size=12)
+    )
+)
+
+
+@calm
+@given(tables)
+def test_a_row_that_one_look_tells_is_what_all_looks_say(table):
+    header, lines = table
+    checker = Checker(WARSAW, NOW, "shop", {"shop": 1})
+    records = [(line, list(cells)) for line, cells in enumerate([*lines, *lines], 2)]  # twice: words are remembered
+    found = list(checker.rows(records, {field: at for at, field in enumerate(header)}, len(header)))
+    said = []
+    for line, cells in enumerate([*lines, *lines], 2):
+        try:
+            values = dict(zip(header, cells, strict=True))
+            said.append(
+                make_row(values, line=line, zone=WARSAW, now=NOW, default_integration="shop", integrations={"shop": 1})
+            )
+        except ValueError as error:
+            if any(cell.strip() for cell in cells):
+                said.append(Reject(line, str(error), list(cells)))
+    assert [item if isinstance(item, Reject) else whole(item) for item in found] == said
+
+
+@calm
+@given(
+    st.sampled_from([*carriers._SHAPED, "nobody", ""]),
+    st.one_of(
+        st.sampled_from(CELLS["tracking_number"]),
+        st.from_regex(r"[0-9A-Z]{0,3}[0-9]{3,24}[0-9A-Z]?0{0,6}", fullmatch=True),
+        st.text("0123456789AZ-", max_size=30),
+    ),
+)
+def test_a_usual_number_has_nothing_to_be_said_of_it(slug, number):
+    usual = bool(carriers.usual(slug)(number))
+    assert usual <= (carriers.damage(number, slug) == "" and carriers.warnings(number, slug) == [])
+    assert usual <= (carriers.normalise(number, slug) == models.tracking_key(number) == number)
+    assert usual <= (len(number) >= 4 and not number.isalpha())
+
+
+@pytest.mark.parametrize(
+    ("slug", "number", "usual"),
+    [
+        ("inpost", INPOST, True), ("inpost", INPOST[1:], False), ("dpd", "0000123456789U", True), ("", "ABC123", True),
+        ("ups", "1Z999AA10123456784", False), ("ups", "123456789", True), ("nobody", "ABCDEF", False),
+        ("royal-mail", "AB123456785GB", False), ("inpost", INPOST + "\n", False),
+    ],
+)  # fmt: skip
+def test_most_numbers_are_told_by_one_look(slug, number, usual):
+    assert bool(carriers.usual(slug)(number)) == usual

@@ -146,7 +146,7 @@ def test_a_file_is_compared_with_what_is_known_by_key(old_shop, sql):
     """And not by reading all that is known, however long the file is."""
     shop = old_shop.store.integration("shop")
     held = old_shop.store.intake(1)
-    held.put([(shop.id, row("7", "N7"))])
+    held.put([row("7", "N7", integration_id=shop.id)])
     held.group()
     plan = old_shop.store.plan(sql, (0,) if "?" in sql else ())
     assert "sqlite_autoindex_shipments_1 (integration_id=? AND order_id=? AND tracking_key=?" in plan
@@ -440,7 +440,7 @@ def test_a_file_that_says_nothing_new_writes_nothing(filled):
     rows = [row(str(n), f"NO{n:07}", line=n, status="New") for n in range(20)]
     filled.put(shop, *rows)
     intake = filled.store.intake(filled.store.begin_run("import"))
-    intake.put((shop.id, one) for one in rows)
+    intake.put(one._replace(integration_id=shop.id) for one in rows)
     intake.group()
     before = filled.store._db.total_changes
     assert intake.merge().known == 20
@@ -462,7 +462,8 @@ def test_storing_tells_how_far_it_is_after_each_commit(filled, monkeypatch):
     monkeypatch.setattr(intake, "COMMIT_SECONDS", 0)
     shop = filled.integration()
     put = filled.store.intake(filled.store.begin_run("import"))
-    put.put((shop.id, row(str(n), f"NO{n:07}", line=n, status="New" if n < 2 else "")) for n in range(8))
+    rows = (row(str(n), f"NO{n:07}", line=n, status="New" if n < 2 else "") for n in range(8))
+    put.put(one._replace(integration_id=shop.id) for one in rows)
     put.group()
     shares: list[float] = []
     assert put.merge(shares.append).added == 8
@@ -474,7 +475,7 @@ def test_a_number_on_more_than_three_orders_is_noticed(filled, orders, refused):
     shop = filled.integration()
     intake = filled.store.intake(1)
     numbers = ["SAME-0001", "same0001", "SAME 0001", "SAME0001"]
-    intake.put((shop.id, row(str(n), numbers[n % 4], line=n)) for n in range(orders))
+    intake.put(row(str(n), numbers[n % 4], line=n, integration_id=shop.id) for n in range(orders))
     assert bool(intake.overused()) == refused
 
 
@@ -486,7 +487,7 @@ def test_a_long_import_keeps_nobody_from_writing(filled, make_store):
 
     def rows():
         for n in range(5):
-            yield shop.id, row(str(n), f"NO{n:07}", line=n)
+            yield row(str(n), f"NO{n:07}", line=n, integration_id=shop.id)
             other.change("INSERT OR REPLACE INTO config VALUES ('beside', ?)", str(n))
 
     intake = filled.store.intake(filled.store.begin_run("import"))
@@ -996,7 +997,7 @@ def test_an_empty_cell_of_a_shipments_last_row_erases_nothing(filled):
         row("102", "TWO0001", line=3, carrier="dpd", item_id="A"),
         row("102", "TWO0001", line=4, carrier="inpost", item_id="B"),
     ]
-    intake.put((shop.id, one) for one in rows)
+    intake.put(one._replace(integration_id=shop.id) for one in rows)
     said = intake.group()
     intake.merge()
     shown = {one["order_id"]: one for one in filled.store.status()}

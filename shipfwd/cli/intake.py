@@ -20,7 +20,7 @@ from shipfwd.errors import UsageError
 if TYPE_CHECKING:
     from shipfwd.importer import Source
     from shipfwd.rejects import Rejects
-    from shipfwd.rows import Reject, Row
+    from shipfwd.rows import Plain, Reject, Row
     from shipfwd.runs import Run
     from shipfwd.store.intake import Arrived, Intake
     from shipfwd.store.shared import Use
@@ -87,12 +87,13 @@ def add(
         item_id, _, quantity = item.rpartition(":") if ":" in item else (item, "", "")
         try:
             cells = {**values, "item_id": item_id, "quantity": quantity}
-            rows.append(make_row(cells, zone=app.config().zone, now=app.clock(), default_integration=name))
+            known = {name: integration.id}
+            rows.append(make_row(cells, zone=app.config().zone, now=app.clock(), integrations=known))
         except ValueError as error:
             raise UsageError(str(error)) from None
     with app.run("add") as (run, assembly):
         intake = store.intake(run.id)
-        intake.put((integration.id, row) for row in rows)
+        intake.put(rows)
         _fill_carriers(app, intake)
         intake.group()
         before = store.newest_id()
@@ -211,7 +212,7 @@ def import_(
     with app.run("import", dry=dry_run) as (run, assembly):
         totals = {"rows": 0, "added": 0, "known": 0, "rejected": 0}
         before = store.newest_id()
-        ids = [one.name for one in store.integrations()]
+        ids = {one.name: one.id for one in store.integrations()}
         bad = Rejects(rejects) if rejects else None
         try:
             for path in files:
@@ -288,38 +289,39 @@ def _one_file(
 ) -> tuple[Intake, list[Reject]]:
     """Bring one file in, or only look at it; what was put, and its first rejects."""
     from shipfwd.preview import FIRST
-    from shipfwd.rows import Reject
+    from shipfwd.rows import Row
 
-    ids = {one.name: one.id for one in run.store.integrations()}
     name, warned, refused = source.name, 0, 0
     others: Counter[str] = Counter()  # reasons of the rejected rows that are not shown one by one
     intake = run.store.intake(run.id)
     bad: list[Reject] = []
 
-    def good() -> Iterator[tuple[int, Row]]:
+    def good() -> Iterator[Row | Plain]:
         nonlocal warned, refused
         for row in source:
-            totals["rows"] += 1
             run.done += 1
-            if isinstance(row, Reject):
-                totals["rejected"] += 1
-                if (refused := refused + 1) <= MOST_REJECTS:
-                    app.complain(f"{name}, line {row.line}: {row.reason}")
-                else:
-                    kind = _QUOTED.sub("'…'", row.reason)
-                    others[kind if kind in others or len(others) < MOST_KINDS else "other reasons"] += 1
-                if rejects is not None:
-                    rejects.add(source, row)
-                if len(bad) < FIRST:
-                    bad.append(row)
+            if isinstance(row, tuple):
+                if isinstance(row, Row):
+                    for warning in row.warnings:
+                        warned += 1
+                        if warned <= MOST_WARNINGS:
+                            app.say(f"{name}, line {row.line}: {warning}")
+                yield row
                 continue
-            for warning in row.warnings:
-                warned += 1
-                if warned <= MOST_WARNINGS:
-                    app.say(f"{name}, line {row.line}: {warning}")
-            yield ids[row.integration], row
+            if (refused := refused + 1) <= MOST_REJECTS:
+                app.complain(f"{name}, line {row.line}: {row.reason}")
+            else:
+                kind = _QUOTED.sub("'…'", row.reason)
+                others[kind if kind in others or len(others) < MOST_KINDS else "other reasons"] += 1
+            if rejects is not None:
+                rejects.add(source, row)
+            if len(bad) < FIRST:
+                bad.append(row)
 
+    before = run.done
     intake.put(good())
+    totals["rows"] += run.done - before
+    totals["rejected"] += refused
     if source.unread:
         app.complain(
             f"{name}: only its first sheet was read, not {', '.join(source.unread)}; save it as a file of its own"

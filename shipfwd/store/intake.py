@@ -1,4 +1,4 @@
-"""What comes in: shipments and order statuses from imports and `add`, and `order move`.
+"""What comes in: shipments and order statuses from imports and `add`.
 
 Rows are staged in a temporary table (on disk, so that memory stays flat), examined as a whole, and then
 merged in the order of the unique key, in transactions of at most about 250 ms, so that a long import
@@ -12,28 +12,62 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from shipfwd.errors import UsageError
-from shipfwd.models import fold, stamp, tracking_key
+from shipfwd.models import stamp
 from shipfwd.store.transactions import Connected
 
 CHUNK = 2000  # rows of a merge step; a transaction takes as many steps as fit in COMMIT_SECONDS
 COMMIT_SECONDS = 0.2
 LATELY = 5000  # shipments, of all integrations, whose carriers count as in use
+FEW = 20_000  # orders with news: a table of them stays in SQLite's cache
 MAX_ORDERS = 3  # orders that one number may serve in one file
 
+# The columns of rows.Plain, then those that only a Row has; `incoming` fills in the numbers that are not given. Every
+# value that Python hands over costs, and a NULL most.
 _STAGE = """
-CREATE TEMP TABLE incoming (
-    line INTEGER, integration_id INTEGER, order_id TEXT, tracking_key TEXT, tracking_number TEXT,
-    tracking_original TEXT, carrier TEXT, status TEXT, status_key TEXT, created_at TEXT, tracking_url TEXT,
-    item_id TEXT, sku TEXT, quantity INTEGER
+CREATE TEMP TABLE staged (
+    integration_id INTEGER, line INTEGER, order_id TEXT, tracking_key TEXT, carrier TEXT, status TEXT, status_key TEXT,
+    created_at TEXT, tracking_number TEXT DEFAULT '', tracking_original TEXT DEFAULT '', tracking_url TEXT DEFAULT '',
+    item_id TEXT DEFAULT '', sku TEXT DEFAULT '', quantity INTEGER DEFAULT 0
 )
 """
-_INSERT = f"INSERT INTO temp.incoming VALUES ({', '.join('?' * 14)})"
-# Sorted once, so that all that follows goes through it, and through the tables, from beginning to end.
+_INCOMING = """
+CREATE TEMP VIEW incoming AS
+SELECT rowid AS place, integration_id, line, order_id, tracking_key, carrier, status, status_key, created_at,
+    iif(tracking_number = '', tracking_key, tracking_number) AS tracking_number,
+    iif(tracking_original = '', tracking_key, tracking_original) AS tracking_original,
+    tracking_url, item_id, sku, quantity
+FROM temp.staged
+"""
+_PUT_PLAIN = (
+    "INSERT INTO temp.staged (integration_id, line, order_id, tracking_key, carrier, status, status_key, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_COLUMNS = 14
+_PUT = f"INSERT INTO temp.staged VALUES ({', '.join('?' * _COLUMNS)})"
+# What can differ from what is known, in the tables' own order, so that both are read from beginning to end. A sort
+# whose first column is text takes two thirds of the time of one that begins with the integration.
+_COMPARED = """
+CREATE TEMP TABLE compared AS
+SELECT integration_id, order_id, tracking_key, carrier, status, tracking_url, item_id <> '' OR sku <> '' AS items
+FROM temp.incoming ORDER BY order_id, integration_id, tracking_key
+"""
+# Orders with a row that could change something. All rows of such an order go on, since the last one of them wins.
+_NEWS = """
+CREATE TEMP TABLE news (integration_id INTEGER, order_id TEXT, PRIMARY KEY (integration_id, order_id)) WITHOUT ROWID
+"""
+_FIND_NEWS = """
+INSERT OR IGNORE INTO temp.news SELECT n.integration_id, n.order_id FROM temp.compared AS n
+LEFT JOIN orders AS o ON o.integration_id = n.integration_id AND o.order_id = n.order_id
+LEFT JOIN shipments AS s ON s.integration_id = n.integration_id AND s.order_id = n.order_id
+    AND s.tracking_key = n.tracking_key
+WHERE o.order_id IS NULL OR n.status NOT IN ('', o.status) OR n.tracking_key <> '' AND (s.id IS NULL
+    OR n.carrier NOT IN ('', s.carrier) OR n.tracking_url NOT IN ('', s.tracking_url) OR n.items)
+"""
+_IS_NEWS = "EXISTS (SELECT 1 FROM temp.news AS n WHERE n.integration_id = r.integration_id AND n.order_id = r.order_id)"
+# Sorted, so that all that follows goes through it, and through the tables, from beginning to end.
 _SORTED = """
 CREATE TEMP TABLE sorted (
     integration_id INTEGER, order_id TEXT, tracking_key TEXT, place INTEGER, line INTEGER, tracking_number TEXT,
@@ -43,24 +77,10 @@ CREATE TEMP TABLE sorted (
 """
 _SORT = """
 INSERT INTO temp.sorted
-SELECT integration_id, order_id, tracking_key, rowid, line, tracking_number, tracking_original, carrier, status,
+SELECT integration_id, order_id, tracking_key, place, line, tracking_number, tracking_original, carrier, status,
     status_key, created_at, tracking_url, item_id, sku, quantity
-FROM temp.incoming ORDER BY integration_id, order_id, tracking_key, rowid
+FROM temp.incoming AS r WHERE {which} ORDER BY integration_id, order_id, tracking_key, place
 """
-# Orders with a row that could change something. All rows of such an order go on, since the last one of them wins.
-_NEWS = """
-CREATE TEMP TABLE news (integration_id INTEGER, order_id TEXT, PRIMARY KEY (integration_id, order_id)) WITHOUT ROWID
-"""
-_FIND_NEWS = """
-INSERT OR IGNORE INTO temp.news SELECT n.integration_id, n.order_id FROM temp.sorted AS n
-LEFT JOIN orders AS o ON o.integration_id = n.integration_id AND o.order_id = n.order_id
-LEFT JOIN shipments AS s ON s.integration_id = n.integration_id AND s.order_id = n.order_id
-    AND s.tracking_key = n.tracking_key
-WHERE o.order_id IS NULL OR n.status NOT IN ('', o.status) OR n.tracking_key <> '' AND (s.id IS NULL
-    OR n.carrier NOT IN ('', s.carrier) OR n.tracking_url NOT IN ('', s.tracking_url)
-    OR n.item_id <> '' OR n.sku <> '')
-"""
-_IS_NEWS = "EXISTS (SELECT 1 FROM temp.news AS n WHERE n.integration_id = r.integration_id AND n.order_id = r.order_id)"
 # SQLite takes the other columns from the row that has the max(): the last row of a shipment wins.
 _SHIPMENTS = f"""
 CREATE TEMP TABLE merged AS
@@ -83,8 +103,8 @@ r.integration_id = m.integration_id AND r.order_id = m.order_id AND r.tracking_k
 """
 _KEEP = f"""
 UPDATE temp.merged AS m SET {{column}} = coalesce((SELECT {{column}} FROM temp.sorted AS r
-    WHERE {_OTHER_ROWS} AND coalesce({{column}}, '') <> '' ORDER BY place DESC LIMIT 1), {{column}})
-WHERE rows > 1 AND coalesce({{column}}, '') = ''
+    WHERE {_OTHER_ROWS} AND {{column}} <> '' ORDER BY place DESC LIMIT 1), '')
+WHERE rows > 1 AND {{column}} = ''
 """
 _TWO_CARRIERS = f"""
 SELECT m.order_id, m.tracking_number, group_concat(DISTINCT r.carrier) AS named
@@ -92,10 +112,10 @@ FROM temp.merged AS m CROSS JOIN temp.sorted AS r ON {_OTHER_ROWS}
 WHERE m.rows > 1 AND r.carrier <> '' GROUP BY m.rowid HAVING min(r.carrier) <> max(r.carrier) LIMIT 20
 """
 _WITHOUT_CARRIER = """
-SELECT n.rowid AS row, n.integration_id, n.tracking_number FROM temp.incoming AS n
-WHERE n.rowid > :after AND n.carrier = '' AND n.tracking_key <> '' AND NOT EXISTS (SELECT 1 FROM shipments AS s
+SELECT n.place, n.integration_id, n.tracking_number FROM temp.incoming AS n
+WHERE n.place > :after AND n.carrier = '' AND n.tracking_key <> '' AND NOT EXISTS (SELECT 1 FROM shipments AS s
     WHERE s.integration_id = n.integration_id AND s.order_id = n.order_id AND s.tracking_key = n.tracking_key)
-ORDER BY n.rowid LIMIT :n
+ORDER BY n.place LIMIT :n
 """
 _STATUSES = f"""
 CREATE TEMP TABLE statuses AS
@@ -103,7 +123,9 @@ SELECT max(place) AS place, integration_id, order_id, status, status_key
 FROM temp.sorted AS r WHERE status <> '' AND {_IS_NEWS} GROUP BY integration_id, order_id
 """
 _ALL = """
-SELECT count(*) FROM (SELECT DISTINCT integration_id, order_id, tracking_key FROM temp.sorted WHERE tracking_key <> '')
+SELECT count(*) FROM (
+    SELECT DISTINCT order_id, integration_id, tracking_key FROM temp.compared WHERE tracking_key <> ''
+)
 """
 _PUT_STATUS = """
 INSERT INTO orders (integration_id, order_id, status, status_key, status_at, created_at)
@@ -128,7 +150,7 @@ _PUT_SHIPMENTS = """
 INSERT INTO shipments (integration_id, order_id, carrier, tracking_number, tracking_original, tracking_key,
     tracking_url, items, status_key, created_at, added_at, added_run)
 SELECT m.integration_id, m.order_id, m.carrier, m.tracking_number, m.tracking_original, m.tracking_key,
-    m.tracking_url, m.items, o.status_key, coalesce(m.created_at, :now), :now, :run
+    m.tracking_url, m.items, o.status_key, iif(m.created_at <> '', m.created_at, :now), :now, :run
 FROM temp.merged AS m JOIN orders AS o ON o.integration_id = m.integration_id AND o.order_id = m.order_id
 WHERE m.rowid > :after AND m.rowid <= :upto
 ON CONFLICT (integration_id, order_id, tracking_key) DO UPDATE
@@ -149,7 +171,7 @@ WHERE s.state IN ('forwarded', 'sending')
 _UNDATED = """
 SELECT count(*) FROM temp.merged AS m CROSS JOIN shipments AS s ON s.integration_id = m.integration_id
     AND s.order_id = m.order_id AND s.tracking_key = m.tracking_key
-WHERE m.created_at IS NULL AND s.id > ?
+WHERE m.created_at = '' AND s.id > ?
 """
 
 
@@ -173,35 +195,21 @@ class Intake:
 
     def __init__(self, store: IntakeStore, run_id: int) -> None:
         self._store, self._run, self._db = store, run_id, store._db
-        for table in ("incoming", "repeated", "sorted", "news", "merged", "statuses"):
+        for table in ("staged", "repeated", "compared", "news", "sorted", "merged", "statuses"):
             self._db.execute(f"DROP TABLE IF EXISTS temp.{table}")  # noqa: S608
+        self._db.execute("DROP VIEW IF EXISTS temp.incoming")
         self._db.execute(_STAGE)
+        self._db.execute(_INCOMING)
         self._db.execute("CREATE TEMP TABLE repeated (tracking_key TEXT, tracking_number TEXT, n INTEGER)")
 
-    def put(self, rows: Iterable[tuple[int, Any]]) -> None:
-        """Stage (integration id, importer.Row) pairs."""
-        folded: dict[str, str] = {}  # files repeat a few statuses and times
-        stamps: dict[datetime, str] = {}
-
-        def plain() -> Iterator[tuple[Any, ...]]:
-            for integration_id, row in rows:
-                line, _, order, carrier, number, original, status, moment, url, item, sku, quantity, _ = row
-                if status not in folded:
-                    if len(folded) > 10000:
-                        folded.clear()
-                    folded[status] = fold(status)
-                if moment is not None and moment not in stamps:
-                    if len(stamps) > 10000:
-                        stamps.clear()
-                    stamps[moment] = stamp(moment)
-                yield (
-                    line, integration_id, order, tracking_key(number) if number else "", number, original, carrier,
-                    status.strip(), folded[status], stamps[moment] if moment is not None else None, url, item, sku,
-                    quantity,
-                )  # fmt: skip
-
+    def put(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Stage rows: rows.Row and rows.Plain."""
         with self._store._stage() as db:
-            db.executemany(_INSERT, plain())
+            for columns, some in groupby(rows, len):
+                if columns < _COLUMNS:
+                    db.executemany(_PUT_PLAIN, some)
+                else:
+                    db.executemany(_PUT, (row[:_COLUMNS] for row in some))
 
     def overused(self) -> list[tuple[str, int]]:
         """Numbers that serve more than MAX_ORDERS orders in what was put, with how many; the worst five."""
@@ -226,7 +234,7 @@ class Intake:
         rows = self._store._read(
             "SELECT n.line, n.integration_id, n.order_id, n.carrier, n.tracking_number, n.status, n.status_key,"
             " n.created_at, s.id, s.state, o.status_key AS known_status"
-            " FROM (SELECT * FROM temp.incoming ORDER BY rowid LIMIT ?) AS n"
+            " FROM (SELECT * FROM temp.incoming ORDER BY place LIMIT ?) AS n"
             " LEFT JOIN shipments AS s ON s.integration_id = n.integration_id AND s.order_id = n.order_id"
             " AND s.tracking_key = n.tracking_key"
             " LEFT JOIN orders AS o ON o.integration_id = n.integration_id AND o.order_id = n.order_id",
@@ -243,17 +251,17 @@ class Intake:
         counts: dict[str, int] = {}
         after = 0
         while missing := self._store._read(_WITHOUT_CARRIER, {"after": after, "n": CHUNK}):
-            after = missing[-1]["row"]
+            after = missing[-1]["place"]
             filled = []
             for row in missing:
                 one = row["integration_id"]
                 if one not in used:
                     used[one] = self._used_lately(one)
                 if used[one] and (carrier := guess(row["tracking_number"], used[one])):
-                    filled.append((carrier, row["row"]))
+                    filled.append((carrier, row["place"]))
                     counts[carrier] = counts.get(carrier, 0) + 1
             with self._store._stage() as db:
-                db.executemany("UPDATE temp.incoming SET carrier = ? WHERE rowid = ?", filled)
+                db.executemany("UPDATE temp.staged SET carrier = ? WHERE rowid = ?", filled)
         return counts
 
     def _used_lately(self, integration_id: int) -> frozenset[str]:
@@ -274,8 +282,13 @@ class Intake:
         """
         said: list[str] = []
         with self._store._stage() as db:
-            for statement in (_SORTED, _SORT, _NEWS, _FIND_NEWS, _SHIPMENTS, _STATUSES):
+            for statement in (_COMPARED, _NEWS, _FIND_NEWS, _SORTED):
                 db.execute(statement)
+            # Few are picked before the sort; to look up many there, in no order, would cost more than to sort all.
+            if news := db.execute("SELECT count(*) FROM temp.news").fetchone()[0]:
+                db.execute(_SORT.format(which=_IS_NEWS if news <= FEW else "TRUE"))
+            db.execute(_SHIPMENTS)
+            db.execute(_STATUSES)
             if db.execute("SELECT 1 FROM temp.merged WHERE rows > 1 LIMIT 1").fetchone():
                 for column in ("carrier", "tracking_url", "created_at"):
                     db.execute(_KEEP.format(column=column))
@@ -321,7 +334,7 @@ class Intake:
                 told((stored + after) / sum(ends.values()))
             stored += ends[table]
         added = store._read("SELECT count(*) FROM shipments WHERE id > ? AND added_run = ?", (before, self._run))[0][0]
-        undated = store._read("SELECT count(*) FROM temp.merged WHERE created_at IS NULL")[0][0]
+        undated = store._read("SELECT count(*) FROM temp.merged WHERE created_at = ''")[0][0]
         if undated and added < shipments:  # some may be of those that were known
             undated = store._read(_UNDATED, (before,))[0][0]
         return Arrived(added, store._read(_ALL)[0][0] - added, undated, too_late)
@@ -346,7 +359,11 @@ def _items(rows: Iterable[Any]) -> Iterator[tuple[str, int, str, str]]:
     """Items of each shipment as JSON; the same item twice is replaced, never added up."""
     for key, lines in groupby(rows, key=lambda row: (row[0], row[1], row[2])):
         items = {
-            (row["item_id"], row["sku"]): {"item_id": row["item_id"], "sku": row["sku"], "quantity": row["quantity"]}
+            (row["item_id"], row["sku"]): {
+                "item_id": row["item_id"],
+                "sku": row["sku"],
+                "quantity": row["quantity"] or None,
+            }
             for row in lines
         }
         yield json.dumps(list(items.values()), ensure_ascii=False), *key
@@ -355,52 +372,3 @@ def _items(rows: Iterable[Any]) -> Iterator[tuple[str, int, str, str]]:
 class IntakeStore(Connected):
     def intake(self, run_id: int) -> Intake:
         return Intake(self, run_id)
-
-    def move_orders(self, integration_id: int, orders: Iterable[str], status: str) -> int:
-        """Give known orders a status; how many changed. Raises UsageError for an unknown one: nothing is moved then."""
-        now, key, moved = stamp(self.clock()), fold(status), 0
-        with self._write() as db:
-            for order in orders:
-                row = db.execute(
-                    "SELECT status FROM orders WHERE integration_id = ? AND order_id = ?", (integration_id, order)
-                ).fetchone()
-                if row is None:
-                    raise UsageError(self._unknown_order(integration_id, order))
-                if row["status"] == status:
-                    continue
-                names = {"status": status, "key": key, "now": now, "id": integration_id, "order": order}
-                db.execute(
-                    "UPDATE orders SET status = :status, status_key = :key, status_at = :now"
-                    " WHERE integration_id = :id AND order_id = :order",
-                    names,
-                )
-                db.execute(
-                    "UPDATE shipments SET status_key = :key WHERE integration_id = :id AND order_id = :order", names
-                )
-                moved += 1
-        return moved
-
-    def _unknown_order(self, integration_id: int, order: str) -> str:
-        import difflib
-
-        near = self._read(
-            "SELECT order_id FROM (SELECT order_id FROM orders WHERE integration_id = :i AND order_id >= :o"
-            " ORDER BY order_id LIMIT 200) UNION SELECT order_id FROM (SELECT order_id FROM orders"
-            " WHERE integration_id = :i AND order_id < :o ORDER BY order_id DESC LIMIT 200)",
-            {"i": integration_id, "o": order},
-        )
-        best = difflib.get_close_matches(order, [row["order_id"] for row in near], n=1, cutoff=0.4)
-        hint = f"did you mean '{best[0]}'? " if best else "see: shipfwd order list. "
-        return f"no order '{order}' is known at this integration; {hint}Nothing was moved"
-
-    def orders(self, integration_id: int | None = None, limit: int | None = None) -> list[dict[str, Any]]:
-        """The newest orders, as `order list` shows them."""
-        rows = self._read(
-            "SELECT i.name AS integration, o.order_id, o.status AS order_status, o.status_at, o.created_at,"
-            " (SELECT count(*) FROM shipments AS s WHERE s.integration_id = o.integration_id"
-            "  AND s.order_id = o.order_id) AS shipments, coalesce(o.sent_state, '') AS marked_as_sent"
-            " FROM orders AS o JOIN integrations AS i ON i.id = o.integration_id"
-            " WHERE :i IS NULL OR o.integration_id = :i ORDER BY o.created_at DESC, o.order_id LIMIT :n",
-            {"i": integration_id, "n": -1 if limit is None else limit},
-        )
-        return [dict(row) for row in rows]
