@@ -107,7 +107,7 @@ class Forwarder(Marking):
         if held := self.store.hold_back(self.integration, self.only_run):
             self.run.tally.touched.update(held)
             self.run.tally.codes.add(4)
-        if self.desk.marks and self.only_run is None:
+        if self.desk.marks and self.only_run is None and self.integration.enabled:
             self._mark_wanted()
 
     def _worker(self, once: bool = False) -> None:

@@ -1585,6 +1585,24 @@ def test_a_parcel_that_comes_while_a_lost_status_step_may_arrive_does_not_mark_t
     assert marked == {f"2026-11-23T12:02:{later:02d}Z"}
 
 
+def test_nothing_is_marked_as_sent_while_forwarding_is_off(stage):
+    """Not by a run either that has a look to make there: a look is no write."""
+    from dataclasses import replace
+
+    stage.marking()
+    stage.declare(proof="read")
+    stage.put("101")
+    stage.far.fail("status", errors.Unavailable("down"))
+    stage.forward()
+    stage.store.save_integration(replace(stage.shop, enabled=False))
+    stage.clock.forward(hours=1)
+    stage.sweep()
+    assert stage.far.count("status") == 1
+    stage.store.save_integration(stage.shop)
+    stage.sweep()
+    assert stage.far.states["101"] == "sent"
+
+
 def test_a_status_step_that_waited_until_its_turn_was_over_does_not_leave(stage):
     stage.marking()
     (one,) = stage.put("101")
