@@ -56,13 +56,14 @@ class Description:
         both = Draft4Validator if self.swagger else OAS31Validator if version.startswith("3.1") else None
         self.write_validator, self.read_validator = both or OAS30WriteValidator, both or OAS30ReadValidator
         self._registry = Registry().with_resource("urn:api", Resource.opaque(self.document))
-        self._paths = sorted(self.document["paths"], key=lambda path: path.count("{"))  # literal ones first
+        paths = sorted(self.document["paths"], key=lambda path: path.count("{"))  # literal ones first
+        # Made once: Shopware has more of them than `re` keeps.
+        self._paths = [(path, re.compile(re.sub(r"\\{[^/]*?\\}", "([^/]+)", re.escape(path)))) for path in paths]
 
     def operation(self, method: str, path: str) -> tuple[list[str], Json, dict[str, str]] | None:
         """The pointer to an operation, the operation, and what the path fills in; or None."""
-        for template in self._paths:
-            pattern = re.sub(r"\\{[^/]*?\\}", "([^/]+)", re.escape(template))
-            if (match := re.fullmatch(pattern, path)) and method.lower() in self.document["paths"][template]:
+        for template, pattern in self._paths:
+            if (match := pattern.fullmatch(path)) and method.lower() in self.document["paths"][template]:
                 filled = dict(zip(re.findall("{(.*?)}", template), map(unquote, match.groups()), strict=True))
                 return ["paths", template, method.lower()], self.document["paths"][template][method.lower()], filled
         return None
