@@ -10,8 +10,9 @@ import fcntl
 import os
 import re
 import stat
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -36,9 +37,29 @@ _RAN_OUT = {
 }
 
 
+_NO_THREAD = "can't start new thread"
+
+
 def ran_out(error: BaseException) -> StoreFailed | None:
     """What the machine has no more of, as a sentence; None for any other error."""
-    return StoreFailed(_RAN_OUT[error.errno]) if isinstance(error, OSError) and error.errno in _RAN_OUT else None
+    if isinstance(error, OSError) and error.errno in _RAN_OUT:
+        return StoreFailed(_RAN_OUT[error.errno])
+    # Python has no class of its own for the second and third.
+    if isinstance(error, MemoryError) or any(words in str(error) for words in (_NO_THREAD, "failed to map segment")):
+        return StoreFailed("there is no memory left, or no further thread is allowed; raise the limit: ulimit -v, -u")
+    return None
+
+
+def as_many(threads: Sequence[threading.Thread]) -> list[threading.Thread]:
+    """Start threads, as many as the machine allows; those."""
+    started = []
+    for thread in threads:
+        try:
+            thread.start()
+        except RuntimeError:
+            break
+        started.append(thread)
+    return started
 
 
 def private_file(path: str | Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:

@@ -25,7 +25,7 @@ from shipfwd.errors import (
     StoreFailed,
     TryLater,
 )
-from shipfwd.files import ran_out
+from shipfwd.files import as_many, ran_out
 from shipfwd.http import Talk, WouldSend
 from shipfwd.marking import Marking
 from shipfwd.models import Attempt, Claimed, Exchange, Seen, Settlement, stamp
@@ -89,13 +89,10 @@ class Forwarder(Marking):
                 threading.Thread(target=self._worker, name=f"{self.integration.name}-{n}", daemon=True)
                 for n in range(self.desk.concurrency - 1)
             ]
-            if self._queue or not self._exhausted:
-                for thread in threads:
-                    thread.start()
+            started = as_many(threads) if self._queue or not self._exhausted else []
             self._worker()
-            for thread in threads:
-                if thread.ident:
-                    thread.join()
+            for thread in started:
+                thread.join()
         left = [one for task in self._queue for one in task.group]
         if self._chosen:
             left += [one for group in self._chosen for one in group]

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from shipfwd.errors import UsageError
+from shipfwd.errors import ConfigError, UsageError
 
 WINDOW_HOURS = 72
 RETRY_MINUTES = (1, 5, 15, 60)  # the last one repeats
@@ -37,19 +37,20 @@ def parse_times(text: str) -> tuple[time, ...]:
 
 
 def zone(name: str) -> ZoneInfo:
-    """The time zone of that name. Raises UsageError naming the nearest one."""
+    """The time zone of that name. Raises UsageError naming the nearest one, ConfigError where there are none."""
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):  # not a path, a folder such as "Europe", not found
+        if not available_timezones():
+            raise ConfigError("no time zones are installed; run: python3 -m pip install tzdata") from None
         hint = f"; did you mean {near}?" if (near := _nearest_zone(name)) else "; write one such as Europe/Warsaw"
         raise UsageError(f"there is no time zone {name!r}{hint}") from None
 
 
 def _nearest_zone(name: str) -> str:
     import difflib
-    import zoneinfo
 
-    known = sorted(zoneinfo.available_timezones())
+    known = sorted(available_timezones())
     wanted = name.strip().casefold().replace(" ", "_")
     for words in ({k.casefold(): k for k in known}, {k.rpartition("/")[2].casefold(): k for k in known}):
         if near := difflib.get_close_matches(wanted, words, 1, 0.75):

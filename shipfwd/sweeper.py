@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from shipfwd import schedule
 from shipfwd.assembly import Assembly
 from shipfwd.errors import Interrupted, ShipfwdError, TryLater, UsageError
-from shipfwd.files import ran_out
+from shipfwd.files import as_many, ran_out
 from shipfwd.models import Integration, stamp
 from shipfwd.runs import Run
 from shipfwd.settings import named
@@ -190,9 +190,10 @@ def each(run: Run, assembly: Assembly, integrations: Iterable[Integration], work
         return
     _raise_file_limit()
     threads = [threading.Thread(target=safely, args=(one,), name=one.name, daemon=True) for one in every]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    started = as_many(threads)
+    for one in every[len(started) :]:
+        safely(one)
+    for thread in started:
         thread.join()
 
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 import signal
 import sqlite3
+import subprocess
+import sys
+import threading
 import time
 from contextlib import suppress
+from functools import partial
+from zoneinfo import ZoneInfoNotFoundError
 
 import park
 import pytest
@@ -234,3 +240,98 @@ def test_memory_does_not_grow_with_what_is_due(nursery, tmp_path):
     park.figure("memory", shipments=rows, note=", ".join(f"{what} {size} MB" for what, size in used.items()))
     assert used["import"] < 200
     assert used["sweep"] < 200
+
+
+# ---- memory, threads, and odd surroundings ---------------------------------------------------------------------
+
+
+def alone(db, *words):
+    """Words of a process of its own, from its first line."""
+    return [sys.executable, "-m", "shipfwd", "--db", str(db), *words]
+
+
+def test_without_memory_a_run_ends_with_a_sentence_and_loses_nothing(nursery, tmp_path):
+    """The limit is put everywhere between hardly a start and enough."""
+    chance, db, codes = park.chance("memory"), tmp_path / "t.db", {}
+    with Simulator(auto_orders=True) as sim:
+        nursery.add(db, sim, "shopware")
+        due = park.dues("shopware", 0, 30)
+        assert nursery.run(db, "import", "--no-forward", park.as_file(tmp_path / "a.csv", due)) == 0, nursery.said
+        for _ in range(60 if LONG else 3):
+            most = chance.randint(25, 75) << 20
+            limits = partial(resource.setrlimit, resource.RLIMIT_AS, (most, most))
+            env = {**os.environ, **nursery.env, "PYTHONPATH": str(park.ROOT)}
+            done = subprocess.run(alone(db, "sweep"), env=env, preexec_fn=limits, capture_output=True, text=True)
+            codes[done.returncode] = codes.get(done.returncode, 0) + 1
+            assert "Traceback" not in done.stderr and "bug in shipfwd" not in done.stderr, (most, done.stderr)
+        assert nursery.run(db, "sweep", ahead=4400.0) in (0, 4), nursery.said
+        assert nursery.run(db, "sweep", ahead=8800.0) == 0, nursery.said
+        verdict = park.judge(sim, nursery.status(db), due)
+    told = ", ".join(f"exit {code}: {count}" for code, count in sorted(codes.items()))
+    park.figure("no memory", verdict, kills=sum(codes.values()), shipments=len(due), note=told)
+    assert set(codes) <= {0, 3, 4}, codes
+    verdict.check()
+    assert not verdict.person + verdict.doubt
+
+
+@pytest.mark.parametrize("names", [("shop",), ("shop", "shop-2", "shop-3")])
+def test_where_no_thread_can_be_started_the_work_is_done_without(names, sim, shop, monkeypatch):
+    for name in names:
+        shop.add(name)
+        rows = "".join(f"{name},{n},{n:013d}U,dpd\n" for n in range(1000, 1010))
+        shop.run("import", "--no-forward", shop.file("a.csv", f"integration,order_id,tracking_number,carrier\n{rows}"))
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("shop"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert shop.run("sweep").code == 0
+    assert {row["state"] for row in shop.json("status")} == {"forwarded"}
+
+
+def test_without_time_zones_it_is_said_what_to_install(shop, monkeypatch):
+    shop.add()
+
+    def none(name):
+        raise ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr("shipfwd.schedule.ZoneInfo", none)
+    monkeypatch.setattr("shipfwd.schedule.available_timezones", set)
+    for words in (("sweep",), ("status",), ("config", "set", "timezone", "Europe/Paris")):
+        said = shop.run(*words)
+        assert (said.code, "pip install tzdata" in said.err) == (3, True), words
+    assert "pip install tzdata" in shop.run("doctor").out
+
+
+SURROUNDINGS = {
+    "an ASCII locale": {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    "a locale that is none": {"LC_ALL": "xx_YY.nonsense"},
+    "an odd encoding": {"PYTHONIOENCODING": "utf-16"},
+    "a time zone that is none": {"TZ": "Nowhere/\x01"},
+    "no columns": {"COLUMNS": "0"},
+    "fewer columns than none": {"COLUMNS": "-5", "LINES": "x"},
+    "no terminal's name": {"TERM": ""},
+    "no folder for temporary files": {"TMPDIR": "/nonexistent"},
+    "no such home": {"HOME": "/nonexistent"},
+    "no home": {"HOME": None, "XDG_DATA_HOME": None},
+}
+
+
+def test_odd_surroundings_are_no_trouble(shop):
+    """Side by side, since each is a process of its own from its first line."""
+    shop.add()
+    shop.run("add", "Zamówienie-1", "0000123456789U", "-i", "shop", "--carrier", "Żółty Kurier", "--no-forward")
+    words = alone(shop.db, "status")
+    here = {**os.environ, "PYTHONPATH": str(park.ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    started = {
+        kind: subprocess.Popen(words, env={k: v for k, v in {**here, **more}.items() if v is not None}, **pipes)
+        for kind, more in SURROUNDINGS.items()
+    }
+    for kind, process in started.items():
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (0, b""), (kind, err)
+        assert b"0000123456789U" in out.replace(b"\0", b""), (kind, out)
