@@ -257,7 +257,7 @@ def warn(run: Run, assembly: Assembly, integrations: Sequence[Integration]) -> N
         for (name, reason), group in _grouped(rows).items():
             first = group[0]
             if "ends_at" in first:
-                reason += _leaves(first, run.clock(), config)
+                reason += _leaves(group, run.clock(), config)
             ids = ", ".join(str(row["id"]) for row in group[:8]) + (
                 f" and {len(group) - 8} more" if len(group) > 8 else ""
             )
@@ -293,14 +293,18 @@ def _warn_of_logins(run: Run, assembly: Assembly, integrations: Sequence[Integra
             )
 
 
-def _leaves(row: Mapping[str, Any], now: datetime, config: Config) -> str:
-    """What becomes of a waiting shipment that no sweep reaches in time."""
-    until = schedule.local(row["ends_at"], config.zone)
-    if row["ends_at"] > now:
-        return f"; it will not be sent after {until}, and no sweep comes before that"
+def _leaves(group: Sequence[Mapping[str, Any]], now: datetime, config: Config) -> str:
+    """What becomes of waiting shipments, the oldest first, that no sweep reaches in time."""
+    until, hours = schedule.local(group[0]["ends_at"], config.zone), config.text("window_hours")
+    ids = " ".join(str(row["id"]) for row in group[:8]) + (" …" if len(group) > 8 else "")
+    if group[0]["ends_at"] > now:
+        it = "it" if len(group) == 1 else "the first of them"
+        return f"; {it} will not be sent after {until}, and no sweep comes before that"
+    it, old = ("it", "it is") if len(group) == 1 else ("them", "they are")
+    since = f" since {until}" if len(group) == 1 else f", the first of them since {until}"
     return (
-        f"; it is older than {config.text('window_hours')} hours since {until}, so no sweep sends it; "
-        f"to send it all the same: shipfwd forward {row['id']}"
+        f"; {old} older than {hours} hours{since}, so no sweep sends {it}; "
+        f"to send {it} all the same: shipfwd forward {ids}"
     )
 
 

@@ -169,3 +169,13 @@ def test_what_leaves_its_window_before_the_next_sweep_is_said(shop):
     shop.add("later", "woocommerce", "--trigger", "status:Shipped")
     said = shop.run("add", "1", INPOST, "-i", "later", "--carrier", "inpost", "--created-at", "2026-11-20T12:10:00Z")
     assert "it will not be sent after 2026-11-23 13:10, and no sweep comes before that" in said.err
+
+
+def test_several_that_no_sweep_reaches_are_told_with_the_end_of_the_first_and_all_their_ids(shop):
+    """One time for all of them would be untrue for each but one."""
+    shop.add("later", "woocommerce", "--trigger", "status:Shipped")
+    lines = [f"{n},{INPOST},inpost,New,2026-11-20T{hour}:00Z" for n, hour in enumerate(("11:30", "11:00"), 1)]
+    late = shop.file("late.csv", "\n".join(["order_id,tracking_number,carrier,order_status,created_at", *lines]))
+    said = shop.run("import", late, "-i", "later")
+    assert "they are older than 72 hours, the first of them since 2026-11-23 12:00, so no sweep sends them" in said.err
+    assert "to send them all the same: shipfwd forward 2 1" in said.err
