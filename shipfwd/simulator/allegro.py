@@ -357,7 +357,7 @@ def reply(data: Any, status: int = 200, headers: dict[str, str] | None = None) -
 def refusal(status: int, code: str, message: str | None, path: str | None = None) -> Answer:
     error: dict[str, Any] = {
         "code": code,
-        "message": message,
+        **({} if message is None else {"message": message}),
         "details": None,
         "path": path,
         "userMessage": "The request is not correct. Ask the author of the application.",
