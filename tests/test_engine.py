@@ -1304,6 +1304,18 @@ def test_seven_days_of_trouble_end_as_failed(stage):
     assert "due since 2026-11-23 13:00 without success: down" in stage[one]["reason"], "on the wall of the shop"
 
 
+def test_a_dry_run_shows_nothing_that_is_given_up_by_then(stage):
+    (one,) = stage.put("101")
+    stage.far.fail("look", errors.Throttled("slower"))
+    stage.forward()
+    stage.clock.forward(days=8)
+    tally = stage.forward(dry=True)
+    assert tally.rehearsed == []
+    stage.forward()
+    assert stage[one]["state"] == "failed"
+    assert stage.far.writes() == []
+
+
 def test_being_due_for_six_hours_is_told_once(stage):
     stage.put("101")
     stage.far.fail("look", errors.Unavailable("down"), times=99)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from shipfwd.models import Claimed, Integration, stamp
-from shipfwd.store.due import FAR, READY, claimed
+from shipfwd.store.due import FAR, GIVE_UP, READY, claimed
 from shipfwd.store.queue import HELD, QueueStore
 
 _TABLE = """
@@ -21,12 +21,13 @@ in_doubt_since IS NOT NULL AND (next_attempt_at IS NULL OR next_attempt_at <= :n
 """
 # The longest due first, as `claim` takes them; then what this run would mark as due.
 _DOUBT = f"{_START} AND {_DOUBTFUL} ORDER BY next_attempt_at"
-_DUE = f"{_START} AND due_at IS NOT NULL AND {READY} ORDER BY coalesce(next_attempt_at, due_at)"
+# What has been due for GIVE_UP is sent by no run.
+_DUE = f"{_START} AND due_at IS NOT NULL AND due_at >= :week AND {READY} ORDER BY coalesce(next_attempt_at, due_at)"
 _FRESH = f"{_START} AND due_at IS NULL AND created_at >= :oldest ORDER BY created_at"
 _REACHED = f"{_START} AND due_at IS NULL AND status_key = :key AND created_at >= :oldest ORDER BY created_at"
 _PARCELS = f"""
-SELECT * FROM (SELECT *, :live AND (due_at IS NOT NULL
-        OR :fresh AND created_at >= :oldest AND (:key = '' OR status_key = :key)) AS is_due
+SELECT * FROM (SELECT *, :live AND (due_at >= :week
+        OR due_at IS NULL AND :fresh AND created_at >= :oldest AND (:key = '' OR status_key = :key)) AS is_due
     FROM shipments WHERE integration_id = :integration AND order_id = :order AND state = 'pending')
 WHERE {_DOUBTFUL} OR is_due AND (due_at IS NULL OR {READY}) ORDER BY created_at, id
 """
@@ -44,7 +45,7 @@ class Foresight:
         self._store = store
         self._names: dict[str, Any] = {
             "integration": integration.id, "key": integration.trigger_key, "now": stamp(now), "far": stamp(now + FAR),
-            "oldest": stamp(now - window), "live": live, "fresh": fresh,
+            "oldest": stamp(now - window), "week": stamp(now - GIVE_UP), "live": live, "fresh": fresh,
         }  # fmt: skip
         reached = _REACHED if integration.trigger_key else _FRESH
         with store._stage() as db:
