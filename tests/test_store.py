@@ -70,6 +70,7 @@ WATCHED = {
     "failed": lambda s, i: s.failed_ids([i.id]),
     "given up": lambda s, i: s.give_up(i.id),
     "wanted": lambda s, i: s.wanted_sent(i, 10),
+    "held back": lambda s, i: s.hold_back(i),
     "sending": lambda s, i: s.holding_runs(),
     "taken back": lambda s, i: s.take_back(77),
     "under way": lambda s, i: s.under_way(i.id),

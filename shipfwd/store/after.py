@@ -35,7 +35,8 @@ RETURNING id
 _BEHIND = f"""
 SELECT id FROM shipments WHERE integration_id = :integration AND state = 'pending' AND in_doubt_since IS NULL
     AND due_at IS NOT NULL AND {READY} AND (:only IS NULL OR added_run = :only) AND order_id IN
-    (SELECT order_id FROM shipments WHERE state = 'sending' AND integration_id = :integration)
+    (SELECT order_id FROM shipments INDEXED BY shipments_sending WHERE state = 'sending'
+        AND +integration_id = :integration)
 """
 
 
@@ -80,9 +81,7 @@ class AfterStore(QueueStore):
         now = self.clock()
         names = {"integration": integration.id, "now": stamp(now), "far": stamp(now + FAR), "only": only_run}
         with self._write() as db:
-            held = db.execute(_HOLD_BACK, names).fetchall()
-            if db.execute("SELECT 1 FROM shipments WHERE state = 'sending' LIMIT 1").fetchone():
-                held += db.execute(_BEHIND, names).fetchall()
+            held = db.execute(_HOLD_BACK, names).fetchall() + db.execute(_BEHIND, names).fetchall()
         return [row["id"] for row in held]
 
     def take_turn(
