@@ -78,12 +78,20 @@ class Slot:
         return behind if behind > self.pace.late else 0.0
 
     def left(self) -> None:
-        """The call left just now. If that is late, those who have no slot yet keep their distance from it."""
+        """The call left just now. If that is late, those who have no slot yet keep their distance from it.
+
+        Either all that got a slot since are as late as this one, or this one takes another slot: whichever costs less.
+        A clock that always jumped by the delay stood still for the one slow connection among many calls.
+        """
         if late := self.late:
             floor, interval = self.clock.slot + late, self.pace.interval
 
             def behind(now: float, clock: _Clock) -> _Clock:
-                return clock._replace(slot=max(clock.slot, floor + (clock.given - self.clock.given) * interval))
+                shifted = floor + (clock.given - self.clock.given) * interval
+                another = max(clock.slot, now) + interval
+                if shifted > another:
+                    return clock._replace(slot=another, given=clock.given + 1)
+                return clock._replace(slot=max(clock.slot, shifted))
 
             self.pace.change(behind)
 

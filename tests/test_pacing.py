@@ -320,6 +320,17 @@ def test_those_behind_a_call_that_left_late_keep_their_distance(tmp_path, monkey
         pacer.close()
 
 
+def test_one_slow_connection_among_many_calls_costs_one_slot_and_not_its_delay(tmp_path, moments):
+    """The clock stood still for its five seconds, and with one new connection in a hundred a run had half its rate."""
+    pacer = Pacer((Rate(150),), "app", tmp_path, moments.sleep)
+    slow = pacer.wait("", nothing)
+    calls(pacer, moments, 725)
+    assert moments.now == pytest.approx(1005, abs=0.1)
+    slow()
+    last = moments.now
+    assert calls(pacer, moments, 1)[0] - last == pytest.approx(2 / 150 / pacing.SHARE)
+
+
 @given(st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.03, 0.08, 0.25]), min_size=20, max_size=60))
 @examples(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_eight_callers_that_leave_late_at_random_never_make_eleven_in_a_second(tmp_path, delays):
