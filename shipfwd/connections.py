@@ -39,9 +39,20 @@ def dialling() -> bool:
     return _here.dialling
 
 
+@contextmanager
+def _dial() -> Iterator[None]:
+    """Until this is done, no byte of the request has left."""
+    _here.dialling = True
+    yield
+    _here.dialling = False
+
+
 class _Noted:
     def request(self, *args: Any, **kwargs: Any) -> None:
         _here.box.append(self)
+        if self.sock is None:  # type: ignore[attr-defined]
+            with _dial():
+                self.connect()  # type: ignore[attr-defined]
         super().request(*args, **kwargs)  # type: ignore[misc]
         _here.box.append(self.sock)  # type: ignore[attr-defined]  # an answer may take it over and leave None
         _here.left()
@@ -62,11 +73,14 @@ class _HttpPool(HTTPConnectionPool):
 class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
+    def _prepare_proxy(self, conn: Any) -> None:
+        with _dial():
+            super()._prepare_proxy(conn)
+
     def _validate_conn(self, conn: Any) -> None:
-        """Connects and shakes hands; until that is done no request has left."""
-        _here.dialling = True
-        super()._validate_conn(conn)
-        _here.dialling = False
+        """Connects and shakes hands."""
+        with _dial():
+            super()._validate_conn(conn)
 
 
 POOLS = {"http": _HttpPool, "https": _HttpsPool}

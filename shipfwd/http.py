@@ -10,6 +10,7 @@ Talk         one per order: sends for an adapter (platforms.base.Wire), keeps th
 from __future__ import annotations
 
 import random
+import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ CONNECT_SECONDS, READ_SECONDS = 10, 30
 MAX_ANSWER = 8 * 2**20  # bytes after decompression
 TRIES = 3
 KEEP = 2000  # characters of a body that the journal keeps
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d+)")
 REFERENCES = ("Trace-Id", "x-amzn-RequestId", "X-Request-Id")  # Allegro's, Amazon's, and what most others send
 
 
@@ -216,7 +218,7 @@ class Talk:
                 )
                 reply = _read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, _TooLarge) as error:
-            problem = _broken(error, lost, where)
+            problem = _broken(error, lost, where, requests.utils.select_proxy(request.url, proxies) or "")
             problem.args = (network.redactor.redact(str(problem)),)
             self._record(request, headers, None, "", write, str(problem), isinstance(problem, AnswerLost))
             raise problem from None
@@ -350,9 +352,10 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _broken(error: Exception, lost: type[TryLater], where: str) -> PlatformError | ConfigError:
+def _broken(error: Exception, lost: type[TryLater], where: str, proxy: str) -> PlatformError | ConfigError:
     """An exception of the transport as ours: certain that nothing left, or not."""
     import ssl
+    from http.client import HTTPException
 
     host = urlsplit(where.partition(" ")[2]).netloc
     causes = _causes(error)
@@ -362,17 +365,26 @@ def _broken(error: Exception, lost: type[TryLater], where: str) -> PlatformError
                 f"the certificate of {host} cannot be trusted ({cause.verify_message}); nothing was sent"
             )
         if isinstance(cause, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
-            return Unavailable(f"the name {host} cannot be resolved; check base_url and the network")
-    if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
-        return Unavailable(f"{host} cannot be reached: the proxy does not answer; check HTTPS_PROXY and NO_PROXY")
+            name, setting = ("of the proxy", "HTTPS_PROXY") if proxy else (host, "base_url")
+            return Unavailable(f"the name {name} cannot be resolved; check {setting} and the network")
+    unsent = dialling() and any(isinstance(cause, (OSError, HTTPException)) for cause in causes)
+    # Not by ProxyError alone: a request that a proxy passed on, and whose answer was cut off, ends in one as well.
+    if unsent and any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
+        if not (refused := next(filter(None, map(_TUNNEL.search, map(str, causes))), None)):
+            return Unavailable(f"{host} cannot be reached: the proxy does not answer; check HTTPS_PROXY and NO_PROXY")
+        if refused[1] == "407":
+            return ConfigError("the proxy asks for a login (407); give name and password in the address in HTTPS_PROXY")
+        return Unavailable(f"{host} cannot be reached: the proxy answered {refused[1]}; check HTTPS_PROXY and NO_PROXY")
     before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout)
-    unsent = dialling() and any(isinstance(cause, OSError) for cause in causes)
     if unsent or any(isinstance(cause, before) for cause in causes):
         told = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
         why = told.strerror.lower() if told and told.strerror else "no answer"
         why = f"no secure connection ({told.reason})" if isinstance(told, ssl.SSLError) else why
         return Unavailable(f"{host} cannot be reached: {why}")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+        if proxy:
+            socks = "; a SOCKS proxy needs the package PySocks" if proxy.lower().startswith("socks") else ""
+            return ConfigError(f"the proxy in HTTPS_PROXY or ALL_PROXY cannot be used for {host}{socks}")
         return ConfigError(f"{where}: not a usable address; check base_url")
     what = "did not answer in time" if any(isinstance(c, (TimeoutError, requests.Timeout)) for c in causes) else (
         str(error) if isinstance(error, _TooLarge) else "broke off before its answer was complete"

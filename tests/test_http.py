@@ -514,6 +514,53 @@ def test_a_certificate_that_cannot_be_trusted_stops_everything(serve, line, name
     assert server.asked == []
 
 
+@pytest.mark.parametrize("end", [reset, hang_up])
+def test_a_write_that_a_proxy_passed_on_and_whose_answer_is_lost_is_sent_once(serve, line, end, tmp_path, monkeypatch):
+    """urllib3 calls it a ProxyError, like that of a proxy which nothing reached: it was sent three times."""
+    context, passed = certified(tmp_path, "good", monkeypatch), []
+
+    def tunnel(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        inner = context.wrap_socket(sock, server_side=True)
+        passed.append(read_request(inner))
+        end(inner)
+
+    monkeypatch.setenv("HTTPS_PROXY", serve(tunnel).url)
+    with pytest.raises(errors.OutcomeUnknown):
+        line.send("https://127.0.0.1:1/orders", "POST")
+    assert len(passed) == 1
+
+
+@pytest.mark.parametrize(
+    ("answered", "error", "said"),
+    [
+        (answer(407), errors.ConfigError, "asks for a login"),
+        (answer(503), errors.Unavailable, "the proxy answered 503"),
+        (hang_up, errors.Unavailable, "cannot be reached"),
+        (garbage, errors.Unavailable, "cannot be reached"),
+    ],
+)
+def test_a_proxy_that_opens_no_way_got_no_write(serve, line, answered, error, said, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", serve(answered).url)
+    with pytest.raises(error, match=said):
+        line.send("https://shop.test/orders", "POST")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "error", "said"),
+    [
+        ("socks5://u:p@127.0.0.1:1", errors.ConfigError, "the proxy in .* needs the package PySocks"),
+        ("ftp://127.0.0.1:1", errors.ConfigError, "the proxy in HTTPS_PROXY or ALL_PROXY cannot be used"),
+        ("http://127.0.0.1:99999", errors.ConfigError, "the proxy in HTTPS_PROXY or ALL_PROXY cannot be used"),
+        ("http://proxy.invalid:1", errors.Unavailable, "the name of the proxy cannot be resolved"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_what_the_sentence_names(line, proxy, error, said, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(error, match=said):
+        line.send("https://shop.test/orders", "POST")
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_host_that_speaks_no_tls_got_nothing(serve, line, method):
     server = serve(answer(400), greet=b"HTTP/1.1 400 Bad Request\r\n\r\n")
