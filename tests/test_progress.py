@@ -90,7 +90,8 @@ def on_screen(monkeypatch):
         run = SimpleNamespace(done=7, held=True, seconds_left=60.0, stage="")
         with progress(SimpleNamespace(quiet=False, log=None, **app), run, "forward", left):
             run.done += 1234
-            drawn.wait(0.1 if app or left is None else 10)
+            while "1,234" not in out.getvalue() and drawn.wait(0.1 if app or left is None else 10):
+                drawn.clear()  # a line from before it had counted
             text = out.getvalue()
         screens = []
         for part in (text, out.getvalue()):
