@@ -109,6 +109,7 @@ class Pace:
         self._path = path
         self._fd = -1
         self._boot = _boot_id()
+        self._lock = threading.Lock()
 
     def _open(self) -> int:
         if self._fd < 0:
@@ -117,14 +118,18 @@ class Pace:
         return self._fd
 
     def change(self, change: Callable[[float, _Clock], _Clock]) -> _Clock:
-        """Run `change(now, clock)` under the file's lock; returns what it returned, stored."""
-        fd = self._open()
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        try:
-            clock = change(time.monotonic(), self._read(fd))
-            os.pwrite(fd, _FILE.pack(self._boot, *clock), 0)
-        finally:
-            fcntl.flock(fd, fcntl.LOCK_UN)
+        """Run `change(now, clock)` under the file's lock; returns what it returned, stored.
+
+        That lock is the open file's: threads share it, so they take turns by another.
+        """
+        with self._lock:
+            fd = self._open()
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            try:
+                clock = change(time.monotonic(), self._read(fd))
+                os.pwrite(fd, _FILE.pack(self._boot, *clock), 0)
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)
         return clock
 
     def _read(self, fd: int) -> _Clock:

@@ -331,6 +331,18 @@ def test_one_slow_connection_among_many_calls_costs_one_slot_and_not_its_delay(t
     assert calls(pacer, moments, 1)[0] - last == pytest.approx(2 / 150 / pacing.SHARE)
 
 
+def test_what_one_thread_gives_and_another_moves_is_both_in_the_clock(tmp_path):
+    """The lock of an open file does not keep the threads apart that share it: slots were given twice."""
+    pace = pacing.Pace(Rate(1e6), tmp_path / "clock")
+    threads = [threading.Thread(target=lambda: [pace.reserve() for _ in range(500)]) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert pace.reserve().clock.given == 2001
+    pace.close()
+
+
 @given(st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.03, 0.08, 0.25]), min_size=20, max_size=60))
 @examples(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_eight_callers_that_leave_late_at_random_never_make_eleven_in_a_second(tmp_path, delays):
