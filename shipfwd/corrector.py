@@ -141,6 +141,9 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str, talk: Talk) -> tuple[
     if found := arriving(desk, run.store, one.order_id, one, run.clock()):
         what = f"a write for shipment {found[0]} of its order was lost and may still arrive"
         raise TryLater(f"{what}; nothing was replaced, wait for it")
+    if run.store.lost(one.id, run.clock() - timedelta(seconds=desk.doubt_seconds), own=True):
+        what = f"{old} was sent twice, since an answer was lost, and the first may still arrive and replace {new}"
+        raise TryLater(f"{what}; nothing was replaced, wait a minute for it")
     looks = platform.read_back or platform.needs_look([parcel])
     seen = platform.look([one.order_id]).get(one.order_id) if looks else Seen()
     if seen is None:

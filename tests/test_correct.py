@@ -57,6 +57,22 @@ ENDS = {
 }
 
 
+def test_a_number_whose_first_write_may_still_arrive_is_not_replaced_before_that(stage, clock):
+    """It had been sent again at once with success, so nothing was in doubt; coming late, it undid the correction."""
+    stage.declare(repeat="harmless")
+    stage.far.repeats = True
+    (stage.one,) = stage.put("102", number=OLD)
+    stage.far.fail("write", errors.AnswerLost("lost"), late=True)
+    assert stage.forward().exit_code == 0
+    tally = corrected(stage)
+    assert tally.exit_code == 4
+    assert "the first may still arrive and replace" in tally.told[0]
+    assert not [call for call in stage.far.calls if call[0] == "replace"]
+    clock.forward(seconds=62)
+    assert corrected(stage).exit_code == 0
+    assert stage[stage.one]["tracking_number"] == THERE
+
+
 @pytest.mark.parametrize("how", ["the answer was lost", "lost, may be repeated", "killed", "a bug", "not understood"])
 @pytest.mark.parametrize("end", ENDS)
 def test_a_lost_correction_shows_doubt_and_ends_as_what_stands_there(stage, end, how, clock):

@@ -69,8 +69,9 @@ WHERE id = :id AND run_id = :run AND state = 'sending'
 _LOST = """
 SELECT a.shipment_id, a.at FROM shipments AS one JOIN shipments AS s USING (integration_id, order_id)
     JOIN attempts AS a ON a.shipment_id = s.id
-WHERE one.id = :id AND a.outcome = :lost AND a.at > :after AND s.id <> :id
-    AND NOT EXISTS (SELECT 1 FROM attempts AS b WHERE b.shipment_id = :id AND b.outcome = :lost AND b.at = a.at)
+WHERE one.id = :id AND a.outcome = :lost AND a.at > :after AND (s.id = :id) = :own
+    AND (:own OR NOT EXISTS
+        (SELECT 1 FROM attempts AS b WHERE b.shipment_id = :id AND b.outcome = :lost AND b.at = a.at))
 """
 _JOURNAL = """
 INSERT INTO attempts (shipment_id, run_id, at, step, outcome, detail, method, url, status, request, answer)
@@ -373,12 +374,12 @@ class QueueStore(DueStore):
         )
         return [(row["id"], parse_stamp(row["in_doubt_since"])) for row in rows]
 
-    def lost(self, shipment_id: int, after: datetime) -> list[tuple[int, datetime]]:
+    def lost(self, shipment_id: int, after: datetime, own: bool = False) -> list[tuple[int, datetime]]:
         """Other shipments of its order whose writes were lost and sent again at once, with when that was noticed.
 
-        Not those that left in one write with it.
+        Not those that left in one write with it.   own   its own, and no others.
         """
-        rows = self._read(_LOST, {"id": shipment_id, "after": stamp(after), "lost": LOST})
+        rows = self._read(_LOST, {"id": shipment_id, "after": stamp(after), "lost": LOST, "own": own})
         return [(row["shipment_id"], parse_stamp(row["at"])) for row in rows]
 
     def ours(self, integration_id: int, order: str) -> set[str]:
