@@ -294,6 +294,7 @@ class Settlement:
 
 
 LOST = "answer lost"  # the journal's word for Exchange.lost
+STAY_BLOCKED = ("OneNumber", "NoRoom", "NotOurs")  # what no later run finds gone; only a person sends or drops it
 
 
 @dataclass(frozen=True)

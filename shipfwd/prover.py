@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from shipfwd.errors import PlatformError, TryLater, brief
 from shipfwd.http import Talk
-from shipfwd.models import Claimed, Seen, tracking_key
+from shipfwd.models import STAY_BLOCKED, Claimed, Seen, tracking_key
 from shipfwd.runs import Run
 from shipfwd.verdicts import Desk
 
@@ -29,7 +29,7 @@ def examine_blocked(run: Run, desk: Desk) -> None:
 
 
 def _free(desk: Desk, one: Claimed) -> bool:
-    if one.kind == "NeedsItems" and not one.parcel.items or one.kind in ("OneNumber", "NoRoom", "NotOurs"):
+    if one.kind == "NeedsItems" and not one.parcel.items or one.kind in STAY_BLOCKED:
         return False
     try:
         desk.platform.check_number(one.parcel)

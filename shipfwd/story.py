@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from shipfwd import carriers, schedule
-from shipfwd.models import parse_stamp
+from shipfwd.models import STAY_BLOCKED, parse_stamp
 from shipfwd.settings import Config
 from shipfwd.store.shared import Use
 from shipfwd.views import clean, local
@@ -58,6 +58,7 @@ def tell(
     title: str,
     whole: bool = False,
     uses: Sequence[Use] = (),
+    read_back: bool = True,
 ) -> str:
     """The story, oldest first.
 
@@ -65,12 +66,13 @@ def tell(
     title        the platform's.
     whole        requests and answers in full length.
     uses         other orders that have the same number.
+    read_back    False where the platform shows no numbers.
     """
     said = [*_head(row, title), *_elsewhere(uses), "", *_coming(row, config)]
     for _, attempt in groupby(lines, key=lambda line: (line["run_id"], line["step"] == "status")):
         said += _attempt(list(attempt), title, config, None if whole else SHORT)
     said += ["", *_now(row, config)]
-    said += [f"Next: {sentence}" for sentence in _next(row, config, now)]
+    said += [f"Next: {sentence}" for sentence in _next(row, config, now, read_back)]
     can = list(_can(row))
     wide = max((len(line) for line, _ in can), default=0)
     said += ["You can:", *(f"  {line:{wide}}  {what}".rstrip() for line, what in can)] if can else []
@@ -168,7 +170,7 @@ def _now(row: Mapping[str, Any], config: Config) -> Iterator[str]:
         yield f"     In doubt since {local(row['in_doubt_since'], zone)}: a write left and {what}."
 
 
-def _next(row: Mapping[str, Any], config: Config, now: datetime) -> Iterator[str]:
+def _next(row: Mapping[str, Any], config: Config, now: datetime, read_back: bool) -> Iterator[str]:
     """What will happen without anybody's doing, and when."""
     state, zone = row["state"], config.zone
     slot = schedule.next_slots(now, config.times, zone, 1)[0]
@@ -197,14 +199,16 @@ def _next(row: Mapping[str, Any], config: Config, now: datetime) -> Iterator[str
     elif state == "sending":
         yield "a run holds it right now; look again in a minute."
     elif state == "forwarded":
-        if not row["confirmed_at"]:
+        if not row["confirmed_at"] and read_back:
             yield f"a sweep reads it back, by {at} at the latest where the platform has answered by then."
         elif row["sent_state"] == "wanted":
             when = local(row["sent_next_at"], zone)
             yield "the order is marked as sent " + (f"by the first run after {when}." if when else "by a later run.")
+        elif not row["confirmed_at"]:
+            yield "nothing; the platform shows no numbers, so nobody can read it back."
         else:
             yield "nothing; it is done."
-    elif state == "blocked":
+    elif state == "blocked" and row["kind"] not in STAY_BLOCKED:
         yield "each run examines it again, and sends it once what blocks it is gone."
     else:
         yield f"nothing, as long as nobody acts; {state} shipments stay so."

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from shipfwd.models import STAY_BLOCKED
 from shipfwd.views import ICONS, clean, console, icon, local
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ _MEND = {
     "NumberNotAccepted": "correct the numbers and import the file again; a wrong one: shipfwd drop {ids}",
 }
 _AGAIN = "when it is mended: shipfwd forward --failed -i {name}{reason}; not to be sent at all: shipfwd drop {ids}"
-_UNBLOCK = "each run examines them again; not to be sent at all: shipfwd drop {ids}"
+_UNBLOCK = "each run examines them again; "
+_DROP = "not to be sent at all: shipfwd drop {ids}"
 
 
 def groups(rows: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -199,7 +201,7 @@ def advice(group: Sequence[Mapping[str, Any]]) -> list[str]:
     if first["state"] == "failed" and first["kind"] != "OutcomeUnknown":
         said.append(_AGAIN.format(**names))
     if first["state"] == "blocked":
-        said.append(_UNBLOCK.format(**names))
+        said.append(("" if first["kind"] in STAY_BLOCKED else _UNBLOCK) + _DROP.format(**names))
     return said
 
 

@@ -108,7 +108,14 @@ NOW, BEFORE, LATER = "2026-11-23T12:00:00Z", "2026-11-23T11:00:00Z", "2026-11-23
         ),
         (
             {"state": "blocked", "reason": "no name", "kind": "CarrierNotAccepted"},
-            ["  shipfwd carriers map -i 'my shop' inpost=THEIRS  say what they call the carrier"],
+            [
+                "Next: each run examines it again, and sends it once what blocks it is gone.",
+                "  shipfwd carriers map -i 'my shop' inpost=THEIRS  say what they call the carrier",
+            ],
+        ),
+        (
+            {"state": "blocked", "reason": "Empik shows one number, has 1", "kind": "OneNumber"},
+            ["Next: nothing, as long as nobody acts; blocked shipments stay so."],
         ),
         ({"state": "expired", "reason": "too late"}, ["  shipfwd forward 1  now, whatever it waits for"]),
         ({"state": "dropped"}, ["Next: nothing, as long as nobody acts; dropped shipments stay so."]),
@@ -121,6 +128,13 @@ def test_every_state_says_why_what_next_and_what_one_can_do(waiting, values, lin
     text = told(waiting, 1).split("\n")
     for line in lines:
         assert line in text, "\n".join(text)
+
+
+def test_where_a_platform_shows_no_numbers_nobody_promises_to_read_one_back(waiting):
+    change(waiting, state="forwarded", forwarded_at=NOW)
+    row, lines = waiting.store.story(1)
+    text = story.tell(row, lines, Config({}), waiting.clock(), "Kaufland", read_back=False)
+    assert "Next: nothing; the platform shows no numbers, so nobody can read it back." in text.split("\n")
 
 
 def test_what_is_in_its_status_goes_out_with_the_next_sweep(waiting):

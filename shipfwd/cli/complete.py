@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # What a failed shipment can be filtered by: the classes of errors.py, and the engine's own words.
 REASONS = (
     "OrderNotFound", "Rejected", "CarrierNotAccepted", "NumberNotAccepted", "NotUnderstood", "OutcomeUnknown",
-    "Missing", "GaveUp",
+    "Missing", "GaveUp", "Correction", "Bug",
 )  # fmt: skip
 
 

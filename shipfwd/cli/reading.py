@@ -168,10 +168,11 @@ def show(app: App, shipment_id: int, form: str) -> None:
         from shipfwd import platforms, story
         from shipfwd.models import tracking_key
 
-        title = platforms.load(row["platform"]).title if row["platform"] in platforms.names() else row["platform"]
+        cls = platforms.load(row["platform"]) if row["platform"] in platforms.names() else None
+        title, readable = (cls.title, cls.read_back is not False) if cls else (row["platform"], True)
         assert store is not None
         uses = store.other_uses(row["id"], tracking_key(row["tracking_number"]))
-        told = story.tell(row, lines, app.config(), app.clock(), title, app.verbose, uses)
+        told = story.tell(row, lines, app.config(), app.clock(), title, app.verbose, uses, readable)
         app.out.write(views.wrapped(told, app.out) + "\n")  # click.echo takes an ASCII terminal for a UTF-8 one
         return
     fields = ("id", "at", "run_id", "step", "outcome", "detail", "method", "url", "status", "request", "answer")

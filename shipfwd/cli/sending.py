@@ -62,7 +62,7 @@ def forward(
 
     Named shipments (IDs, -o, --failed) are sent whatever their trigger, age or state. --reason takes a class that
     `status --state failed` names: OrderNotFound, Rejected, CarrierNotAccepted, NumberNotAccepted, NotUnderstood,
-    OutcomeUnknown, Missing, GaveUp.
+    OutcomeUnknown, Missing, GaveUp, Correction, Bug.
 
     \b
     shipfwd forward                   all that is due
