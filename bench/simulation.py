@@ -18,7 +18,7 @@ SLOTS = [9.5, 13.5, 16.5, 23.5]
 # Shipments a second and account: its declared limit through the calls of each; or, where the answers' time decides, four
 # at a time with 300 ms a call. Shopify's is a guess on the low side.
 RATES = {
-    "allegro": 3.8, "ebay": 0.52, "amazon": 1.9, "etsy": 4.8, "empik": 9.5, "erli": 3.2, "bigcommerce": 1.3,
+    "allegro": 3.8, "ebay": 0.34, "amazon": 1.9, "etsy": 4.8, "empik": 9.5, "erli": 3.2, "bigcommerce": 1.3,
     "woocommerce": 5.7, "prestashop": 5.7, "magento": 10.7, "shopware": 5.7, "shopify": 1.0,
 }  # fmt: skip
 SHARES = {
