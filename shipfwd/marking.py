@@ -22,7 +22,7 @@ from shipfwd.errors import (
 )
 from shipfwd.files import ran_out
 from shipfwd.http import Talk
-from shipfwd.models import Attempt, Exchange, Seen
+from shipfwd.models import Attempt, Exchange, Parcel, Seen
 from shipfwd.platforms.base import Platform
 from shipfwd.verdicts import ROUNDED, Verdicts
 
@@ -95,6 +95,7 @@ class Marking(Verdicts):
     def _mark(self, order: str, tries: int, seen: Seen | None, talk: Talk, platform: Platform) -> None:
         begun = len(talk.exchanges)
         state, reason, next_at = "done", "", None
+        parcels: list[Parcel] = []
         try:
             if seen is None:
                 seen = platform.look([order]).get(order)
@@ -146,4 +147,4 @@ class Marking(Verdicts):
             "order", level, run=self.run.id, integration=self.integration.name, order_id=order,
             outcome=WORDS.get(state, state), reason=reason,
         )  # fmt: skip
-        self.store.settle_sent(self.run.id, self.integration.id, order, state, reason, next_at, lines)
+        self.store.settle_sent(self.run.id, self.integration.id, order, state, reason, next_at, lines, len(parcels))

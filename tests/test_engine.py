@@ -1562,6 +1562,23 @@ def test_two_runs_at_once_mark_an_order_as_sent_only_once(stage, begun_by):
     assert stage[one]["status_sent_at"]
 
 
+def test_a_parcel_that_another_run_sends_while_its_pieces_are_found_missing_completes_the_order(stage):
+    """The other run leaves the step to this one, which had counted before: the order was never marked as sent."""
+
+    def partly(self, order, seen):
+        if len(stage.store.parcels_of(stage.shop.id, order)) == 1:
+            stage.put(order, number="NO2222222")
+            stage.forward()
+        return ""
+
+    stage.declare(pieces_left=lambda self, order, seen, parcels: 2 - len(parcels), mark_partly=partly)
+    stage.marking()
+    stage.put("101", number="NO1111111")
+    stage.forward()
+    assert stage.far.count("status") == 1
+    assert [(one["reason"], bool(one["status_sent_at"])) for one in stage.store.status()] == [("", True)] * 2
+
+
 def test_a_status_step_whose_answer_was_lost_is_not_repeated_while_it_may_arrive(stage):
     stage.marking()
     stage.declare(doubt_seconds=180)

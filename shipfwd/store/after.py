@@ -116,10 +116,18 @@ class AfterStore(QueueStore):
         reason: str = "",
         next_at: datetime | None = None,
         attempts: Sequence[Attempt] = (),
+        parcels: int = 0,
     ) -> None:
-        """Record the status step of an order: done, wanted (tried again at `next_at`), refused, or "": not now."""
+        """Record the status step of an order: done, wanted (tried again at `next_at`), refused, or "": not now.
+
+        parcels   how many the order had when "" was found; with more of them it is asked again at once.
+        """
         now = stamp(self.clock())
         with self._write() as db:
+            if not state:
+                where = "integration_id = ? AND order_id = ? AND state <> 'dropped'"
+                rows = db.execute(f"SELECT count(*) FROM shipments WHERE {where}", (integration_id, order))  # noqa: S608
+                state = "wanted" if rows.fetchone()[0] > parcels else ""
             db.execute(
                 "UPDATE orders SET sent_state = ?, sent_reason = ?, sent_next_at = ?, sent_tries = sent_tries + 1"
                 " WHERE integration_id = ? AND order_id = ?",
