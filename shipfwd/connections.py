@@ -74,11 +74,13 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
     def _prepare_proxy(self, conn: Any) -> None:
+        _here.box.append(conn)
         with _dial():
             super()._prepare_proxy(conn)
 
     def _validate_conn(self, conn: Any) -> None:
         """Connects and shakes hands."""
+        _here.box.append(conn)
         with _dial():
             super()._validate_conn(conn)
 

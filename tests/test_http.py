@@ -446,6 +446,14 @@ def test_an_answer_that_drips_through_a_proxy_ends_too(serve, line, monkeypatch)
     assert proxy.asked[0].startswith(b"POST http://shop.test/orders ")
 
 
+def test_a_proxy_that_drips_before_the_tunnel_stands_ends_too_and_nothing_has_left(serve, line, monkeypatch):
+    monkeypatch.setattr(connections, "LIFE_SECONDS", 0.15)
+    monkeypatch.setattr(connections, "WATCH_SECONDS", 0.05)
+    monkeypatch.setenv("HTTPS_PROXY", serve(drip(DRIPS["headers"])).url)
+    with pytest.raises(errors.Unavailable, match="cannot be reached"):
+        line.send("https://shop.test/orders", "POST")
+
+
 def test_the_watch_leaves_quick_requests_alone(serve, line, monkeypatch):
     monkeypatch.setattr(connections, "LIFE_SECONDS", 0.1)
     monkeypatch.setattr(connections, "WATCH_SECONDS", 0.02)
