@@ -164,7 +164,7 @@ def _counts(run: Run, before: int, more: dict[str, int]) -> dict[str, int]:
     "--rejects",
     metavar="FILE",
     shell_complete=complete.files,
-    help="Write rejected rows there, in the file's own format.",
+    help="Write rejected rows there, in the file's own format (those of XLSX as CSV).",
 )
 @click.option("--no-forward", is_flag=True, help="Only store them.")
 @click.option("--dry-run", is_flag=True, help="Read and examine; store and send nothing.")

@@ -60,13 +60,13 @@ def forward(
 ) -> None:
     """Send now: the shipments you name, or all that is due.
 
-    Named shipments (IDs, -o, --failed) are sent whatever their trigger, age or state. --reason takes a class that
-    `status --state failed` names: OrderNotFound, Rejected, CarrierNotAccepted, NumberNotAccepted, NotUnderstood,
-    OutcomeUnknown, Missing, GaveUp, Correction, Bug.
+    Named shipments (IDs, -o, --failed) are sent whatever their trigger, age or state; forwarded ones only with --again.
+    --reason takes a class that `status --state failed` names: OrderNotFound, Rejected, CarrierNotAccepted,
+    NumberNotAccepted, NotUnderstood, OutcomeUnknown, Missing, GaveUp, Correction, Bug.
 
     \b
     shipfwd forward                   all that is due
-    shipfwd forward 17 18             these two, whatever their state
+    shipfwd forward 17 18             these two, whatever they wait for
     shipfwd forward -o A-1001         every parcel of an order
     shipfwd forward --failed -i shop  what failed at one integration, after the cause is mended
     shipfwd forward --failed --reason CarrierNotAccepted
