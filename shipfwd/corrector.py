@@ -25,7 +25,7 @@ from shipfwd.errors import (
 )
 from shipfwd.files import ran_out
 from shipfwd.http import Talk, WouldSend
-from shipfwd.models import LOST, Attempt, Claimed, Exchange, Receipt, Seen, Settlement, normalise, tracking_key
+from shipfwd.models import INSTEAD, LOST, Attempt, Claimed, Exchange, Receipt, Seen, Settlement, normalise, tracking_key
 from shipfwd.runs import Run
 from shipfwd.unseen import remembered, written
 from shipfwd.verdicts import ROUNDED, Desk, a_bug, arriving
@@ -57,14 +57,19 @@ def correct(run: Run, desk: Desk, shipment_id: int, number: str) -> None:
             raise UsageError(f"{new} is the number that shipment {shipment_id} has already")
         if run.store.taken(desk.integration.id, one.order_id, tracking_key(new)):
             raise UsageError(f"{new} is another shipment of order {one.order_id}; drop that one first")
-        how, receipt = _replace(run, desk, one, new, talk)
+        how, receipt, words = _replace(run, desk, one, new, talk)
         if not run.dry:
             lines = [
                 Attempt(one.id, "correct", LOST if exchange and exchange.lost else "replaced", how, exchange)
                 for exchange in (*talk.exchanges,) or (None,)
             ]
             done = Settlement(
-                one.id, "forwarded", confirmed=receipt.confirmed, remote_id=receipt.remote_id, number=number
+                one.id,
+                "forwarded",
+                words,
+                confirmed=receipt.confirmed,
+                remote_id=receipt.remote_id,
+                number=number,
             )
             run.store.settle(run.id, desk.integration.id, [done], lines)
             left_at.clear()
@@ -125,8 +130,11 @@ def _doubt(
     return 4 if isinstance(error, ShipfwdError) else 70
 
 
-def _replace(run: Run, desk: Desk, one: Claimed, new: str, talk: Talk) -> tuple[str, Receipt]:
-    """Do it; how it was done and what the platform said. Raises PlatformError when it cannot be done."""
+def _replace(run: Run, desk: Desk, one: Claimed, new: str, talk: Talk) -> tuple[str, Receipt, str]:
+    """Do it; how it was done, what the platform said, what is to be said of the old number ("": it is replaced).
+
+    Raises PlatformError when it cannot be done.
+    """
     platform = desk.platform.over(talk)
     old = one.parcel.tracking_number
     if platform.correct is None:
@@ -161,4 +169,4 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str, talk: Talk) -> tuple[
         where = platform.where.format(order=one.order_id) or platform.title
         run.tally.talk.append(f"{new} was added; {old} cannot be removed through the API, see {where}")
         how += " (added beside it)"
-    return how, receipt
+    return how, receipt, INSTEAD.get(platform.correct, "") if seen.has(old) else ""

@@ -294,6 +294,7 @@ class Settlement:
 
 
 LOST = "answer lost"  # the journal's word for Exchange.lost
+INSTEAD = {"add": "stands beside {old}, which only a person can remove there"}  # Platform.correct → of the new number
 STAY_BLOCKED = ("OneNumber", "NoRoom", "NotOurs")  # what no later run finds gone; only a person sends or drops it
 
 

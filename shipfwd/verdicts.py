@@ -31,6 +31,7 @@ from shipfwd.errors import (
 )
 from shipfwd.files import ran_out
 from shipfwd.models import (
+    INSTEAD,
     LOST,
     Attempt,
     Claimed,
@@ -144,7 +145,8 @@ class Verdicts:
         until = min(since, now + ROUNDED) + timedelta(seconds=self.desk.doubt_seconds)
         if there and (not here or self.platform.correct == "add"):
             if not self.store.taken(self.integration.id, one.order_id, tracking_key(new)):
-                return Settlement(one.id, "forwarded", confirmed=True, number=given)
+                words = INSTEAD.get(str(self.platform.correct), "") if here else ""
+                return Settlement(one.id, "forwarded", words, confirmed=True, number=given)
             reason = f"{new} stands there in its place, which is a shipment of its own; drop this one"
             return Settlement(one.id, "failed", f"{reason}: shipfwd drop {one.id}", "Correction")
         if now < until:

@@ -73,6 +73,15 @@ def test_a_number_whose_first_write_may_still_arrive_is_not_replaced_before_that
     assert stage[stage.one]["tracking_number"] == THERE
 
 
+def test_a_number_that_is_added_is_not_said_to_replace_the_old_one(stage):
+    stage.declare(correct="add", parcels="many")
+    assert corrected(stage).exit_code == 0
+    assert stage.far.orders["101"] == [OLD, THERE]
+    row = stage[stage.one]
+    assert (row["tracking_number"], row["state"]) == (THERE, "forwarded")
+    assert row["reason"] == f"stands beside {OLD}, which only a person can remove there"
+
+
 @pytest.mark.parametrize("how", ["the answer was lost", "lost, may be repeated", "killed", "a bug", "not understood"])
 @pytest.mark.parametrize("end", ENDS)
 def test_a_lost_correction_shows_doubt_and_ends_as_what_stands_there(stage, end, how, clock):

@@ -69,7 +69,7 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
     shipfwd settle 17 --not-arrived    it is not: pending, sent by the next run (after a lost `correct`: as before)
     """
     from shipfwd import platforms
-    from shipfwd.models import normalise, tracking_key
+    from shipfwd.models import INSTEAD, normalise, tracking_key
 
     if arrived is None:
         raise UsageError("say what you saw there: --arrived or --not-arrived")
@@ -82,15 +82,13 @@ def settle(app: App, shipment_id: int, arrived: bool | None) -> None:
     state, reason = (
         ("forwarded", "settled by hand: seen there") if arrived else ("pending", "settled by hand: not there")
     )
+    cls = platforms.load(row["platform"])
     if new := store.correction(shipment_id):
-        old = row["tracking_number"]
-        state, reason = (
-            "forwarded",
-            f"settled by hand: {f'replaces {old}' if arrived else f'{normalise(new)} is not there'}",
-        )
+        there = INSTEAD.get(str(cls.correct), "replaces {old}").replace("{old}", row["tracking_number"])
+        state, reason = "forwarded", f"settled by hand: {there if arrived else f'{normalise(new)} is not there'}"
         if arrived and store.taken(row["integration_id"], row["order_id"], tracking_key(new)):
             raise UsageError(f"{new} is another shipment of order {row['order_id']}; settle this one: --not-arrived")
-    kind, transfer = platforms.load(row["platform"]).status_transfer, row["status_transfer"]
+    kind, transfer = cls.status_transfer, row["status_transfer"]
     if not store.by_hand(
         shipment_id,
         state,

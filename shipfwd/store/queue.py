@@ -284,7 +284,7 @@ class QueueStore(DueStore):
         with self._write() as db:
             for one in outcomes:
                 if one.number:
-                    one = replace(one, reason=self._renumber(db, one.shipment_id, one.number, run_id) or one.reason)
+                    one = replace(one, reason=self._renumber(db, one.shipment_id, one.number, run_id, one.reason))
                 changed = db.execute(
                     _SETTLE,
                     {
@@ -314,8 +314,11 @@ class QueueStore(DueStore):
         return held, mine
 
     @staticmethod
-    def _renumber(db: sqlite3.Connection, shipment_id: int, number: str, run_id: int | None) -> str:
-        """Give a shipment that is held (by nobody: None) another number; what replaces what, "" where nothing does."""
+    def _renumber(db: sqlite3.Connection, shipment_id: int, number: str, run_id: int | None, words: str = "") -> str:
+        """Give a shipment that is held (by nobody: None) another number; what replaces what, "" where nothing does.
+
+        words   what is said of the {old} one, if not that it is replaced.
+        """
         names = {"id": shipment_id, "run": run_id, "number": normalise(number), "original": number}
         before = db.execute("SELECT tracking_number, reason FROM shipments WHERE id = :id", names).fetchone()
         changed = db.execute(
@@ -324,7 +327,8 @@ class QueueStore(DueStore):
             names | {"key": tracking_key(number)},
         ).rowcount
         marked = f"; {before['reason']}" if "marking as sent" in before["reason"] else ""
-        return f"replaces {before['tracking_number']}{marked}" if changed else ""
+        said = (words or "replaces {old}").replace("{old}", before["tracking_number"])
+        return f"{said}{marked}" if changed else ""
 
     def correction(self, shipment_id: int) -> str:
         """The new number of a correction whose write left last and that is in doubt; "" when it was another write."""
