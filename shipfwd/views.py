@@ -70,7 +70,7 @@ def emit(
         _table(rows, columns or {name: name.replace("_", " ") for name in fields}, out)
 
 
-def emit_one(counts: Mapping[str, Any], form: str, out: IO[str]) -> None:
+def emit_one(counts: Mapping[str, Any], form: str, out: IO[str], nothing: str = "nothing was due") -> None:
     """A run's counts: one JSON object, one CSV row, or the words for what is not 0."""
     if form == "json":
         out.write(safe_json(dict(counts)) + "\n")
@@ -78,7 +78,7 @@ def emit_one(counts: Mapping[str, Any], form: str, out: IO[str]) -> None:
         emit([counts], list(counts), "csv", out)
     else:
         words = [f"{count} {name}" for name, count in counts.items() if count]
-        out.write((", ".join(words) or "nothing was due") + "\n")
+        out.write((", ".join(words) or nothing) + "\n")
 
 
 class Stream:

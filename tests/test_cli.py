@@ -926,6 +926,9 @@ def test_correct_replaces_a_forwarded_number(shop):
     (row,) = shop.json("status")
     assert (row["tracking_number"], row["state"]) == (number(7), "forwarded")
     assert number(101) in shop.run("show", "1").out
+    shop.sim.platform("woocommerce").orders["101"].status = "cancelled"
+    refused = shop.run("correct", "1", number(8), "--yes")
+    assert (refused.code, refused.out) == (1, "nothing was replaced\n")
 
 
 def test_verify_tells_what_still_stands(shop):

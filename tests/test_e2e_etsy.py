@@ -136,6 +136,8 @@ def test_a_corrected_number_stands_beside_the_old_one(etsy, stand):
     said = etsy.run("correct", "1", "RR123456799PL", "--yes")
     assert (said.code, "cannot be removed" in said.err) == (0, True)
     assert stand.numbers(ORDER) == [NUMBER, "RR123456799PL"]
+    (row,) = etsy.json("status")
+    assert row["reason"] == f"stands beside {NUMBER}, which only a person can remove there"
 
 
 def test_the_two_limits_are_told_apart(sim, etsy, stand):

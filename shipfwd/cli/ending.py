@@ -20,7 +20,13 @@ TELLING_SECONDS = 5.0  # how long a run waits for another one that is telling; t
 
 
 def finish(
-    app: App, run: Run, assembly: Assembly, form: str, counts: dict[str, int], shown: Rehearsal | None = None
+    app: App,
+    run: Run,
+    assembly: Assembly,
+    form: str,
+    counts: dict[str, int],
+    shown: Rehearsal | None = None,
+    nothing: str = "nothing was due",
 ) -> int:
     """Say what a run has to say; its exit code. Called inside the run, when the work is done."""
     run.shown = counts
@@ -33,7 +39,7 @@ def finish(
         return run.tally.exit_code
     _tell(app, run, assembly)
     if form != "table" or not app.quiet:
-        write_figures(app, run, lambda: views.emit_one(counts, form, app.out))
+        write_figures(app, run, lambda: views.emit_one(counts, form, app.out, nothing))
     return run.tally.exit_code
 
 

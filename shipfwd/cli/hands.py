@@ -145,5 +145,5 @@ def correct(app: App, shipment_id: int, number: str, yes: bool, dry_run: bool, f
         if integration is None:
             raise ConfigError(f"the integration of shipment {shipment_id} was removed")
         replace_number(run, assembly.desk(integration), shipment_id, number)
-        code = finish(app, run, assembly, form, run.counts() if not dry_run else {})
+        code = finish(app, run, assembly, form, run.counts() if not dry_run else {}, nothing="nothing was replaced")
     click.get_current_context().exit(code)
