@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -30,7 +31,12 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if "reap" in order:
+            again = threading.Timer(order["again"], os.kill, (order["reap"], signal.SIGTERM))
+            again.daemon = True
+            again.start()
             _, status, used = os.wait4(order["reap"], 0)
+            again.cancel()
+            again.join()
             print(os.waitstatus_to_exitcode(status), used.ru_maxrss // 1024, flush=True)
             continue
         if not (pid := os.fork()):

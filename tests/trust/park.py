@@ -244,9 +244,9 @@ class Nursery:
             {"args": words, "log": str(log), "ahead": ahead, "hasty": hasty, "env": self.env, "limits": {}, **more}
         )
 
-    def reap(self, pid: int) -> int:
-        """The exit code; negative: the signal."""
-        return self._ask({"reap": pid})
+    def reap(self, pid: int, again: float = 600.0) -> int:
+        """The exit code; negative: the signal. again: seconds after which it is asked to end, as a person would."""
+        return self._ask({"reap": pid, "again": again})
 
     def run(self, db: Path, *args: object, **more: Any) -> int:
         return self.reap(self.start(db, *args, **more))

@@ -96,7 +96,8 @@ def run(nursery, ready, tmp_path):
         log = here / "said.txt"
         more = {"env": {**nursery.env, "TMPDIR": str(here)}, "folder": str(here), "log": log}
         pid = nursery.start(here / "t.db", *command.split(), whole=whole, **more)
-        code, said = nursery.reap(pid), log.read_text()
+        # Where a signal meets a lock of a library in the very moment it is taken, only a second one ends the command.
+        code, said = nursery.reap(pid, again=20.0), log.read_text()
         assert not any(word in said for word in OF_SHIPFWD), (command, whole, said)
         left = [one.name for one in here.rglob("*") if ".tmp" in one.name or "shipfwd-" in one.name or
                 one.name.startswith("run-")]  # fmt: skip
