@@ -151,7 +151,7 @@ def _replace(run: Run, desk: Desk, one: Claimed, new: str, talk: Talk) -> tuple[
         raise TryLater(f"{what}; nothing was replaced, wait for it")
     if run.store.lost(one.id, run.clock() - timedelta(seconds=desk.doubt_seconds), own=True):
         what = f"{old} was sent twice, since an answer was lost, and the first may still arrive and replace {new}"
-        raise TryLater(f"{what}; nothing was replaced, wait a minute for it")
+        raise TryLater(f"{what}; nothing was replaced, try again in {desk.doubt_seconds:.0f} seconds")
     looks = platform.read_back or platform.needs_look([parcel])
     seen = platform.look([one.order_id]).get(one.order_id) if looks else Seen()
     if seen is None:
